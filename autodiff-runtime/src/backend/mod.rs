@@ -1,0 +1,40 @@
+//! Back ends: one trait, several executors of the same graph.
+//!
+//! Invariant: no back end imports another.
+
+#[cfg(feature = "cpu")]
+pub mod cpu;
+#[cfg(feature = "dfdx")]
+pub mod dfdx;
+pub mod reference;
+
+use crate::element::Element;
+use crate::program::Program;
+use crate::store::{Feed, RunError, StepKey, Variables};
+
+/// Turns programs into something that runs.
+pub trait Backend<E: Element>: Send + Sync {
+    /// Short name, as in `--backend`.
+    fn name(&self) -> &'static str;
+
+    /// Compiles a program. All sizes are known, so everything that can be decided is decided here.
+    fn prepare(&self, program: &Program) -> Result<Box<dyn Executable<E>>, RunError>;
+}
+
+/// A prepared program.
+///
+/// Feeds come in the order of the graph's inputs; for a program with an optimiser the scalars of
+/// [`SCHEDULE_INPUTS`](crate::optim::SCHEDULE_INPUTS) follow. Variables are found by name; optimiser moments that are
+/// missing are added as zeros, any other missing variable is an error.
+pub trait Executable<E: Element>: Send {
+    /// Runs once: reads feeds and variables, computes outputs, then overwrites the updated variables.
+    fn run(&mut self, variables: &mut Variables<E>, feeds: &[Feed<'_, E>], key: StepKey) -> Result<(), RunError>;
+
+    /// The output of the last run, row-major in axis order. An index output is given as real numbers.
+    fn output(&self, name: &str) -> Option<&[E]>;
+
+    /// What was planned, for people and for tests: kernels, bytes, reuse.
+    fn describe(&self) -> String {
+        String::new()
+    }
+}

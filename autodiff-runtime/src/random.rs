@@ -1,0 +1,233 @@
+//! The counter-based generator: a draw is a pure function of (seed, step, stream, row, element), the same on every
+//! back end and for any number of threads.
+//!
+//! Philox4x32-10 (Salmon, Moraes, Dror and Shaw, SC 2011). Key = the seed; counter = element, row, and a mix of step
+//! and stream with a 32-bit block number for draws that need more than four words.
+
+use crate::op::RandomKind;
+use crate::special;
+use crate::store::StepKey;
+
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// Ten rounds of Philox4x32: 128 bits of counter to 128 random bits under a 64-bit key.
+#[inline]
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let mut c = counter;
+    let mut k = key;
+    for _ in 0..10 {
+        let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c[0]);
+        let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c[2]);
+        c = [(p1 >> 32) as u32 ^ c[1] ^ k[0], p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k[1], p0 as u32];
+        k = [k[0].wrapping_add(WEYL[0]), k[1].wrapping_add(WEYL[1])];
+    }
+    c
+}
+
+/// The randomness of one element: an endless stream of 32-bit words.
+#[derive(Clone, Debug)]
+pub struct ElementStream {
+    key: [u32; 2],
+    counter: [u32; 4],
+    words: [u32; 4],
+    used: usize,
+}
+
+/// What all elements of one site share in one step: the key and the part of the counter that is fixed.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteKey {
+    key: [u32; 2],
+    tag: u32,
+}
+
+impl SiteKey {
+    /// The site `stream` of the step `key`.
+    pub fn new(key: StepKey, stream: u32) -> Self {
+        // One Philox call mixes seed, step and stream into an independent key, so that no counter bits are spent on them.
+        let seed = [key.seed as u32, (key.seed >> 32) as u32];
+        let mixed = philox([key.step as u32, (key.step >> 32) as u32, stream, 0x5356_4943], seed);
+        Self { key: [mixed[0], mixed[1]], tag: mixed[2] }
+    }
+
+    /// The stream of the element at `position` (on the own axes) of `row`.
+    #[inline]
+    pub fn element(&self, row: u32, position: u64) -> ElementStream {
+        let counter = [position as u32, row, self.tag ^ (position >> 32) as u32, 0];
+        ElementStream { key: self.key, counter, words: [0; 4], used: 4 }
+    }
+
+    /// The first four words of an element: what uniform and normal draws use.
+    #[inline]
+    pub fn words(&self, row: u32, position: u64) -> [u32; 4] {
+        philox([position as u32, row, self.tag ^ (position >> 32) as u32, 0], self.key)
+    }
+}
+
+impl ElementStream {
+    /// The next 32 random bits.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            self.words = philox(self.counter, self.key);
+            self.counter[3] = self.counter[3].wrapping_add(1);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform on the open interval (0, 1), from one word.
+    #[inline]
+    pub fn uniform(&mut self) -> f64 {
+        open_unit(self.next_u32())
+    }
+
+    /// Standard normal, from two words (Box and Muller).
+    #[inline]
+    pub fn normal(&mut self) -> f64 {
+        let a = self.next_u32();
+        let b = self.next_u32();
+        normal_from(a, b)
+    }
+}
+
+/// Maps 32 bits to the open interval (0, 1): the middle of one of 2³² equal cells.
+#[inline]
+pub fn open_unit(word: u32) -> f64 {
+    (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
+}
+
+/// A standard normal from two words: √(−2 log u) cos 2πv.
+#[inline]
+pub fn normal_from(a: u32, b: u32) -> f64 {
+    (-2.0 * open_unit(a).ln()).sqrt() * (std::f64::consts::TAU * open_unit(b)).cos()
+}
+
+/// One draw of an elementwise kind, with its parameters in the order of [`RandomKind`]. NaN for parameters outside
+/// their support. (A multinomial draws a whole vector: [`multinomial`].)
+pub fn draw(kind: RandomKind, params: &[f64], words: &mut ElementStream) -> f64 {
+    match kind {
+        RandomKind::Uniform => words.uniform(),
+        RandomKind::Normal => words.normal(),
+        RandomKind::Gamma => gamma(words, params[0]),
+        RandomKind::Poisson => poisson(words, params[0].min(1e8)),
+        RandomKind::Binomial => binomial(words, params[0], params[1]),
+        RandomKind::Multinomial(_) => f64::NAN,
+    }
+}
+
+/// Gamma with rate 1 (Marsaglia and Tsang, 2000); below 1 by the power of a uniform.
+pub fn gamma(words: &mut ElementStream, concentration: f64) -> f64 {
+    if !(concentration > 0.0 && concentration.is_finite()) {
+        return f64::NAN;
+    }
+    if concentration < 1.0 {
+        // u first, so that the number of words used before the squeeze is fixed.
+        let u = words.uniform();
+        return gamma(words, concentration + 1.0) * (u.ln() / concentration).exp();
+    }
+    let d = concentration - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let x = words.normal();
+        let v = (1.0 + c * x).powi(3);
+        if v > 0.0 && words.uniform().ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+            return d * v;
+        }
+    }
+}
+
+/// Poisson: inversion by multiplication below 10, transformed rejection above (Hörmann, 1993, algorithm PTRS).
+pub fn poisson(words: &mut ElementStream, rate: f64) -> f64 {
+    if !(rate >= 0.0 && rate.is_finite()) {
+        return f64::NAN;
+    }
+    if rate < 10.0 {
+        let limit = (-rate).exp();
+        let mut product = words.uniform();
+        let mut k = 0.0;
+        while product > limit {
+            product *= words.uniform();
+            k += 1.0;
+        }
+        return k;
+    }
+    let log_rate = rate.ln();
+    let b = 0.931 + 2.53 * rate.sqrt();
+    let a = -0.059 + 0.02483 * b;
+    let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
+    let v_r = 0.9277 - 3.6224 / (b - 2.0);
+    loop {
+        let u = words.uniform() - 0.5;
+        let v = words.uniform();
+        let us = 0.5 - u.abs();
+        let k = ((2.0 * a / us + b) * u + rate + 0.43).floor();
+        if us >= 0.07 && v <= v_r {
+            return k;
+        }
+        if k < 0.0 || (us < 0.013 && v > us) {
+            continue;
+        }
+        let bound = k * log_rate - rate - special::lgamma(k + 1.0);
+        if (v * inverse_alpha / (a / (us * us) + b)).ln() <= bound {
+            return k;
+        }
+    }
+}
+
+/// Binomial: inversion for small means, else as a sum over halves by the order statistic of a Beta draw (Devroye, 1986,
+/// X.4.3), which needs no rejection constants and takes a number of steps that grows with the logarithm of `total`.
+pub fn binomial(words: &mut ElementStream, total: f64, probability: f64) -> f64 {
+    if !(total >= 0.0 && total.fract() == 0.0 && (0.0..=1.0).contains(&probability)) {
+        return f64::NAN;
+    }
+    let (mut n, mut p, mut sum) = (total, probability, 0.0);
+    while n > 30.0 {
+        // The i-th smallest of n uniforms is Beta(i, n + 1 − i).
+        let i = (n / 2.0).floor() + 1.0;
+        let (x, y) = (gamma(words, i), gamma(words, n + 1.0 - i));
+        let v = x / (x + y);
+        if v <= p {
+            sum += i;
+            p = ((p - v) / (1.0 - v)).clamp(0.0, 1.0);
+            n -= i;
+        } else {
+            p = (p / v).clamp(0.0, 1.0);
+            n = i - 1.0;
+        }
+    }
+    (0..n as u32).fold(sum, |s, _| s + f64::from(u8::from(words.uniform() < p)))
+}
+
+/// Multinomial counts by conditional binomials, in the order of the categories; `weights` are normalised here.
+pub fn multinomial(words: &mut ElementStream, total: f64, weights: &[f64]) -> Vec<f64> {
+    let mut left = total;
+    let mut mass: f64 = weights.iter().sum();
+    let last = weights.len().saturating_sub(1);
+    let mut out = Vec::with_capacity(weights.len());
+    for (k, w) in weights.iter().enumerate() {
+        let p = if k == last { 1.0 } else { (w / mass).clamp(0.0, 1.0) };
+        let x = if left > 0.0 { binomial(words, left, p) } else { 0.0 };
+        out.push(x);
+        left -= x;
+        mass -= w;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known answers of the Random123 distribution (kat_vectors, philox4x32 10).
+    #[test]
+    fn philox_gives_the_published_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+}

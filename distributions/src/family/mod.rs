@@ -1,0 +1,5 @@
+//! One file per family.
+
+mod normal;
+
+pub use normal::Normal;
