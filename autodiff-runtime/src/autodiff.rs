@@ -77,11 +77,19 @@ fn reduce_to(g: &mut Graph, part: NodeId, operand: NodeId) -> NodeId {
     if extra.is_empty() { part } else { g.sum(part, extra) }
 }
 
-fn contributions(g: &mut Graph, id: NodeId, op: &Op, adjoint: NodeId, needed: &[bool]) -> Result<Vec<(NodeId, NodeId)>, NoDerivative> {
+fn contributions(
+    g: &mut Graph,
+    id: NodeId,
+    op: &Op,
+    adjoint: NodeId,
+    needed: &[bool],
+) -> Result<Vec<(NodeId, NodeId)>, NoDerivative> {
     let want = |x: &NodeId| needed[x.index()];
     Ok(match op {
         Op::Elem(e, args) => return elementwise(g, id, *e, args, adjoint, needed),
-        Op::Reduce { kind, input, over } if want(input) => vec![(*input, reduction(g, id, *kind, *input, over, adjoint)?)],
+        Op::Reduce { kind, input, over } if want(input) => {
+            vec![(*input, reduction(g, id, *kind, *input, over, adjoint)?)]
+        }
         Op::Contract { a, b, .. } => contraction(g, *a, *b, adjoint, needed),
         Op::Gather { table, index, axis } if want(table) => {
             let full = g.axes_of(id).clone();
@@ -112,7 +120,14 @@ fn contributions(g: &mut Graph, id: NodeId, op: &Op, adjoint: NodeId, needed: &[
     })
 }
 
-fn elementwise(g: &mut Graph, id: NodeId, e: Elem, args: &[NodeId], adjoint: NodeId, needed: &[bool]) -> Result<Vec<(NodeId, NodeId)>, NoDerivative> {
+fn elementwise(
+    g: &mut Graph,
+    id: NodeId,
+    e: Elem,
+    args: &[NodeId],
+    adjoint: NodeId,
+    needed: &[bool],
+) -> Result<Vec<(NodeId, NodeId)>, NoDerivative> {
     let axes = g.axes_of(id).clone();
     let mut parts = vec![];
     for (which, arg) in args.iter().enumerate() {
@@ -150,7 +165,14 @@ fn fill_lost_axes(g: &mut Graph, part: NodeId, result: &Axes, operand: NodeId) -
     g.broadcast(part, &axes)
 }
 
-fn reduction(g: &mut Graph, id: NodeId, kind: ReduceKind, input: NodeId, over: &Axes, adjoint: NodeId) -> Result<NodeId, NoDerivative> {
+fn reduction(
+    g: &mut Graph,
+    id: NodeId,
+    kind: ReduceKind,
+    input: NodeId,
+    over: &Axes,
+    adjoint: NodeId,
+) -> Result<NodeId, NoDerivative> {
     Ok(match kind {
         // The same adjoint for every element: it simply lacks the reduced axes.
         ReduceKind::Sum => adjoint,
@@ -178,7 +200,13 @@ fn reduction(g: &mut Graph, id: NodeId, kind: ReduceKind, input: NodeId, over: &
     })
 }
 
-fn contraction(g: &mut Graph, a: NodeId, b: NodeId, adjoint: NodeId, needed: &[bool]) -> Vec<(NodeId, NodeId)> {
+fn contraction(
+    g: &mut Graph,
+    a: NodeId,
+    b: NodeId,
+    adjoint: NodeId,
+    needed: &[bool],
+) -> Vec<(NodeId, NodeId)> {
     let mut parts = vec![];
     for (this, other) in [(a, b), (b, a)] {
         if !needed[this.index()] {

@@ -28,7 +28,12 @@ pub trait Backend<E: Element>: Send + Sync {
 /// missing are added as zeros, any other missing variable is an error.
 pub trait Executable<E: Element>: Send {
     /// Runs once: reads feeds and variables, computes outputs, then overwrites the updated variables.
-    fn run(&mut self, variables: &mut Variables<E>, feeds: &[Feed<'_, E>], key: StepKey) -> Result<(), RunError>;
+    fn run(
+        &mut self,
+        variables: &mut Variables<E>,
+        feeds: &[Feed<'_, E>],
+        key: StepKey,
+    ) -> Result<(), RunError>;
 
     /// The output of the last run, row-major in axis order. An index output is given as real numbers.
     fn output(&self, name: &str) -> Option<&[E]>;

@@ -7,7 +7,13 @@ use crate::random::SiteKey;
 use crate::store::{Feed, RunError, StepKey, Variables};
 
 /// Values of the wanted nodes (indices as reals), row-major in axis order.
-pub fn evaluate(g: &Graph, wanted: &[NodeId], variables: &Variables<f64>, feeds: &[Feed<'_, f64>], key: StepKey) -> Result<Vec<Vec<f64>>, RunError> {
+pub fn evaluate(
+    g: &Graph,
+    wanted: &[NodeId],
+    variables: &Variables<f64>,
+    feeds: &[Feed<'_, f64>],
+    key: StepKey,
+) -> Result<Vec<Vec<f64>>, RunError> {
     let mut live = vec![false; g.nodes().len()];
     wanted.iter().for_each(|w| live[w.index()] = true);
     for id in g.node_ids().rev().filter(|id| live[id.index()]).collect::<Vec<_>>() {
@@ -48,7 +54,9 @@ impl Run<'_> {
             Op::Iota(a) => (0..self.g.size(*a)).map(|i| i as f64).collect(),
             Op::Elem(e, args) => {
                 let args: Vec<Vec<f64>> = args.iter().map(|a| self.spread(*a, axes)).collect();
-                (0..self.g.n_elements(axes)).map(|i| e.eval(&args.iter().map(|a| a[i]).collect::<Vec<_>>())).collect()
+                (0..self.g.n_elements(axes))
+                    .map(|i| e.eval(&args.iter().map(|a| a[i]).collect::<Vec<_>>()))
+                    .collect()
             }
             Op::ToReal(x) | Op::Stop(x) => self.values[x.index()].clone(),
             Op::Broadcast { input, .. } => self.spread(*input, axes),
@@ -64,10 +72,16 @@ impl Run<'_> {
     fn input(&self, i: usize) -> Result<Vec<f64>, RunError> {
         let decl = &self.g.inputs()[i];
         let n = self.g.n_elements(&decl.axes);
-        let bad = |found: String| RunError::Feed { name: decl.name.clone(), expected: format!("{n} elements, {:?}, {:?}", decl.dtype, decl.storage), found };
+        let bad = |found: String| RunError::Feed {
+            name: decl.name.clone(),
+            expected: format!("{n} elements, {:?}, {:?}", decl.dtype, decl.storage),
+            found,
+        };
         match self.feeds.get(i) {
             Some(Feed::Dense(v)) if v.len() == n && decl.dtype == Dtype::Real => Ok(v.to_vec()),
-            Some(Feed::Index(v)) if v.len() == n && decl.dtype == Dtype::Index => Ok(v.iter().map(|&x| f64::from(x)).collect()),
+            Some(Feed::Index(v)) if v.len() == n && decl.dtype == Dtype::Index => {
+                Ok(v.iter().map(|&x| f64::from(x)).collect())
+            }
             Some(Feed::Csr(m)) if decl.storage == Storage::Csr => {
                 let n_columns = self.g.size(decl.axes.as_slice()[1]);
                 let mut out = vec![0.0; n];
@@ -115,7 +129,8 @@ impl Run<'_> {
     fn contract(&self, a: NodeId, b: NodeId, over: &Axes) -> Vec<f64> {
         let all = self.g.axes_of(a).union(self.g.axes_of(b));
         let out_axes = all.minus(over);
-        let (sa, sb) = (strides_in(self.g, self.g.axes_of(a), &all), strides_in(self.g, self.g.axes_of(b), &all));
+        let (sa, sb) =
+            (strides_in(self.g, self.g.axes_of(a), &all), strides_in(self.g, self.g.axes_of(b), &all));
         let so = strides_in(self.g, &out_axes, &all);
         let mut out = vec![0.0; self.g.n_elements(&out_axes)];
         for p in positions(self.g, &all) {
@@ -156,7 +171,14 @@ impl Run<'_> {
         positions(self.g, out_axes).map(|p| self.values[input.index()][dot(&p, &strides)]).collect()
     }
 
-    fn random(&self, id: NodeId, kind: RandomKind, params: &[NodeId], stream: u32, rows: Option<NodeId>) -> Vec<f64> {
+    fn random(
+        &self,
+        id: NodeId,
+        kind: RandomKind,
+        params: &[NodeId],
+        stream: u32,
+        rows: Option<NodeId>,
+    ) -> Vec<f64> {
         let axes = self.g.axes_of(id);
         let site = SiteKey::new(self.key, stream);
         let row_axis = rows.map(|r| self.g.axes_of(r).as_slice()[0]);
@@ -166,8 +188,10 @@ impl Run<'_> {
         let outer = axes.minus(&event);
         let own_strides = strides_in(self.g, &own, &outer);
         let row_strides = row_axis.map(|a| strides_in(self.g, &Axes::from(a), &outer));
-        let params: Vec<(Vec<f64>, Vec<usize>)> =
-            params.iter().map(|p| (self.values[p.index()].clone(), strides_in(self.g, self.g.axes_of(*p), axes))).collect();
+        let params: Vec<(Vec<f64>, Vec<usize>)> = params
+            .iter()
+            .map(|p| (self.values[p.index()].clone(), strides_in(self.g, self.g.axes_of(*p), axes)))
+            .collect();
         let mut out = vec![0.0; self.g.n_elements(axes)];
         let out_strides = strides_in(self.g, axes, &outer);
         for p in positions(self.g, &outer) {

@@ -1,6 +1,9 @@
 //! The builder: every call adds one node and infers its axes. It is total; a misuse is found by `verify`.
 
-use super::{Axes, Axis, AxisId, Dtype, Graph, InputDecl, InputId, Node, NodeId, Origin, Storage, VariableDecl, VariableId};
+use super::{
+    Axes, Axis, AxisId, Dtype, Graph, InputDecl, InputId, Node, NodeId, Origin, Storage, VariableDecl,
+    VariableId,
+};
 use crate::op::{Elem, Op, RandomKind, ReduceKind};
 
 impl Graph {
@@ -21,7 +24,13 @@ impl Graph {
     }
 
     /// Declares an input and gives its handle.
-    pub fn declare_input(&mut self, name: impl Into<String>, axes: impl Into<Axes>, dtype: Dtype, storage: Storage) -> InputId {
+    pub fn declare_input(
+        &mut self,
+        name: impl Into<String>,
+        axes: impl Into<Axes>,
+        dtype: Dtype,
+        storage: Storage,
+    ) -> InputId {
         self.inputs.push(InputDecl { name: name.into(), axes: axes.into(), dtype, storage });
         InputId(self.inputs.len() as u32 - 1)
     }
@@ -96,7 +105,9 @@ impl Graph {
             Op::Reduce { kind: ReduceKind::ArgMax, input, over } => (of(input).minus(over), Dtype::Index),
             Op::Reduce { input, over, .. } => real(of(input).minus(over)),
             Op::Contract { a, b, over } => real(of(a).union(&of(b)).minus(over)),
-            Op::Gather { table, index, axis } => (of(table).without(*axis).union(&of(index)), self.node(*table).dtype),
+            Op::Gather { table, index, axis } => {
+                (of(table).without(*axis).union(&of(index)), self.node(*table).dtype)
+            }
             Op::ScatterAdd { values, index, axis, keep } => {
                 real(of(values).minus(&of(index).minus(keep)).with(*axis))
             }
@@ -200,11 +211,22 @@ impl Graph {
 
     /// The operand repeated along the axes that it lacks of `axes` (a superset of its own).
     pub fn broadcast(&mut self, input: NodeId, axes: &Axes) -> NodeId {
-        if self.axes_of(input) == axes { input } else { self.push(Op::Broadcast { input, axes: axes.clone() }) }
+        if self.axes_of(input) == axes {
+            input
+        } else {
+            self.push(Op::Broadcast { input, axes: axes.clone() })
+        }
     }
 
     /// A draw without row numbers or with them: see [`Op::Random`].
-    pub fn random(&mut self, kind: RandomKind, params: &[NodeId], stream: u32, axes: impl Into<Axes>, rows: Option<NodeId>) -> NodeId {
+    pub fn random(
+        &mut self,
+        kind: RandomKind,
+        params: &[NodeId],
+        stream: u32,
+        axes: impl Into<Axes>,
+        rows: Option<NodeId>,
+    ) -> NodeId {
         self.push(Op::Random { kind, params: params.to_vec(), stream, axes: axes.into(), rows })
     }
 

@@ -32,7 +32,9 @@ fn show_op(g: &Graph, op: &Op) -> String {
             format!("{} {} over {}", format!("{kind:?}").to_lowercase(), n(input), g.show_axes(over))
         }
         Op::Contract { a, b, over } => format!("contract {}, {} over {}", n(a), n(b), g.show_axes(over)),
-        Op::Gather { table, index, axis: a } => format!("gather {} at {} along {}", n(table), n(index), axis(*a)),
+        Op::Gather { table, index, axis: a } => {
+            format!("gather {} at {} along {}", n(table), n(index), axis(*a))
+        }
         Op::ScatterAdd { values, index, axis: a, keep } => {
             format!("scatter_add {} at {} along {} keep {}", n(values), n(index), axis(*a), g.show_axes(keep))
         }

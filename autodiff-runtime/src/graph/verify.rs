@@ -64,13 +64,17 @@ impl Graph {
             if dtype(id) == d { Ok(()) } else { Err(format!("operand {} should be {d:?}", id.index())) }
         };
         match &node.op {
-            Op::Elem(crate::op::Elem::Eq, args) if dtype(&args[0]) == Dtype::Index => expect(&args[1], Dtype::Index),
+            Op::Elem(crate::op::Elem::Eq, args) if dtype(&args[0]) == Dtype::Index => {
+                expect(&args[1], Dtype::Index)
+            }
             Op::Elem(_, args) => args.iter().try_for_each(|a| expect(a, Dtype::Real)),
             Op::ToReal(x) => expect(x, Dtype::Index),
             Op::Reduce { input, .. } => expect(input, Dtype::Real),
             Op::Contract { a, b, .. } => expect(a, Dtype::Real).and(expect(b, Dtype::Real)),
             Op::Gather { index, .. } => expect(index, Dtype::Index),
-            Op::ScatterAdd { values, index, .. } => expect(values, Dtype::Real).and(expect(index, Dtype::Index)),
+            Op::ScatterAdd { values, index, .. } => {
+                expect(values, Dtype::Real).and(expect(index, Dtype::Index))
+            }
             Op::Random { params, rows, .. } => {
                 rows.iter().try_for_each(|r| expect(r, Dtype::Index))?;
                 params.iter().try_for_each(|p| expect(p, Dtype::Real))
@@ -110,13 +114,21 @@ impl Graph {
                 ensure(!self.axes_of(*input).contains(*to), "renames to an axis its operand has")?;
                 ensure(self.size(*from) == self.size(*to), "renames between axes of different sizes")
             }
-            Op::Broadcast { input, axes } => ensure(self.axes_of(*input).is_subset(axes), "broadcasts away an axis"),
+            Op::Broadcast { input, axes } => {
+                ensure(self.axes_of(*input).is_subset(axes), "broadcasts away an axis")
+            }
             Op::Random { kind, params, axes, rows, .. } => self.check_random(*kind, params, axes, *rows),
             _ => Ok(()),
         }
     }
 
-    fn check_random(&self, kind: RandomKind, params: &[NodeId], axes: &Axes, rows: Option<NodeId>) -> Result<(), String> {
+    fn check_random(
+        &self,
+        kind: RandomKind,
+        params: &[NodeId],
+        axes: &Axes,
+        rows: Option<NodeId>,
+    ) -> Result<(), String> {
         let wanted = match kind {
             RandomKind::Uniform | RandomKind::Normal => 0,
             RandomKind::Gamma | RandomKind::Poisson => 1,

@@ -6,7 +6,13 @@ use crate::graph::{Graph, NodeId};
 /// The partial derivative of `out = elem(args)` in `args[which]`, as a node; `None` where it is zero everywhere it
 /// exists (comparisons, floor, conditions), or where none is provided ([`Elem::Trigamma`], [`Elem::GammaSampleGrad`]),
 /// which [`crate::autodiff`] reports.
-pub fn elementwise_derivative(g: &mut Graph, elem: Elem, args: &[NodeId], out: NodeId, which: usize) -> Option<NodeId> {
+pub fn elementwise_derivative(
+    g: &mut Graph,
+    elem: Elem,
+    args: &[NodeId],
+    out: NodeId,
+    which: usize,
+) -> Option<NodeId> {
     match elem.arity() {
         1 => unary(g, elem, args[0], out),
         2 => binary(g, elem, args[0], args[1], out, which),

@@ -103,9 +103,43 @@ impl Elem {
     pub const ALL: [Elem; 37] = {
         use Elem::*;
         [
-            Neg, Recip, Exp, Log, Log1p, Expm1, Sqrt, Square, Abs, Sign, Floor, Sigmoid, Softplus, Relu, Tanh,
-            Lgamma, Digamma, Trigamma, Erf, Not, Add, Sub, Mul, Div, Pow, Min, Max, XLogY, LgammaDelta,
-            DigammaDelta, GammaSampleGrad, Lt, Le, Eq, And, Or, Select,
+            Neg,
+            Recip,
+            Exp,
+            Log,
+            Log1p,
+            Expm1,
+            Sqrt,
+            Square,
+            Abs,
+            Sign,
+            Floor,
+            Sigmoid,
+            Softplus,
+            Relu,
+            Tanh,
+            Lgamma,
+            Digamma,
+            Trigamma,
+            Erf,
+            Not,
+            Add,
+            Sub,
+            Mul,
+            Div,
+            Pow,
+            Min,
+            Max,
+            XLogY,
+            LgammaDelta,
+            DigammaDelta,
+            GammaSampleGrad,
+            Lt,
+            Le,
+            Eq,
+            And,
+            Or,
+            Select,
         ]
     };
 
@@ -137,8 +171,8 @@ impl Elem {
     pub fn zero_rule(self) -> ZeroRule {
         use Elem::*;
         match self {
-            Neg | Log1p | Expm1 | Sqrt | Square | Abs | Sign | Floor | Relu | Tanh | Erf | Div | XLogY | LgammaDelta
-            | DigammaDelta => ZeroRule::First,
+            Neg | Log1p | Expm1 | Sqrt | Square | Abs | Sign | Floor | Relu | Tanh | Erf | Div | XLogY
+            | LgammaDelta | DigammaDelta => ZeroRule::First,
             Mul | And => ZeroRule::Any,
             Add | Sub | Min | Max | Or => ZeroRule::All,
             Select => ZeroRule::Branches,

@@ -155,7 +155,9 @@ impl Op {
             Op::Input(_) | Op::Variable(_) | Op::Const(_) | Op::Iota(_) => {}
             Op::Elem(_, args) => args.iter_mut().for_each(|a| *a = f(*a)),
             Op::ToReal(x) | Op::Stop(x) => *x = f(*x),
-            Op::Reduce { input, .. } | Op::Rename { input, .. } | Op::Broadcast { input, .. } => *input = f(*input),
+            Op::Reduce { input, .. } | Op::Rename { input, .. } | Op::Broadcast { input, .. } => {
+                *input = f(*input)
+            }
             Op::Contract { a, b, .. } => {
                 *a = f(*a);
                 *b = f(*b);

@@ -1,0 +1,1 @@
+//! Fused tiles over SIMD lanes, matrix products, sparse rows.
