@@ -1,0 +1,9 @@
+//! Text to tree.
+//!
+//! | stage | from | to |
+//! |---|---|---|
+//! | `token::lex` | text | tokens and trivia that cover every byte |
+//! | `parse` | tokens | [`ast::Ast`], whatever the text, and the diagnostics |
+//! | `print` | `Ast` | canonical text, which parses to the same tree |
+
+pub mod ast;
