@@ -1,5 +1,17 @@
-//! The `.svi` language: text to model to objective to graph.
+//! The `.svi` language: text → model → objective → graph.
+//!
+//! | stage | from → to | home |
+//! |---|---|---|
+//! | parse | text → `Ast` | [`syntax`] |
+//! | resolve, check | `Ast` → `Model` | `resolve`, `types`, `model` |
+//! | derive | `Model` → `Objective` | `derive`, `objective` |
+//! | lower | `Objective` + [`Bound`] → graph | `lower` |
+//!
+//! Invariant: pure. No files, no devices, no printing: text is handed in, diagnostics and graphs are handed out.
 
+mod compiled;
 pub mod diagnostic;
 pub mod source;
 pub mod syntax;
+
+pub use compiled::*;

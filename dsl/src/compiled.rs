@@ -1,0 +1,347 @@
+//! What the compiler gives to the program that binds data, trains and asks for outputs.
+//!
+//! A [`Compiled`] model is checked and derived, but knows no sizes. With a [`Bound`] (sizes of axes, which optional
+//! fields are present) it lowers to graphs: one each for a training step, an evaluation, outputs, simulation and
+//! data statistics. Sizes are concrete in a graph, so a last, smaller minibatch is lowered once more.
+
+use crate::source::Span;
+use autodiff_runtime::{Graph, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What kind of values a field holds (its type in the source).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// Non-negative integers.
+    Count,
+    /// Any real numbers.
+    Real,
+    /// Real numbers ≥ 0.
+    Nonneg,
+    /// Real numbers > 0.
+    Positive,
+    /// Real numbers in [0, 1].
+    Unit,
+    /// True or false.
+    Bool,
+    /// Labels.
+    Category,
+    /// A list of columns, each of labels or of real numbers.
+    Covariates,
+    /// Non-negative along an axis, summing to 1.
+    Simplex,
+    /// Rows of an axis, as numbers.
+    Index,
+}
+
+/// A data field that must be bound before lowering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Name in the source (`x`, `batch`).
+    pub name: String,
+    /// Its type.
+    pub kind: SlotKind,
+    /// Names of its axes, the plate first.
+    pub axes: Vec<String>,
+    /// Where it comes from unless bound otherwise: the path as written, such as `layers.counts` or `obs.batch`.
+    pub path: Option<String>,
+    /// Whether it may be absent: a category then has one label, covariates are none, others count as not present.
+    pub optional: bool,
+    /// Whether single values may be missing (`T?`), and the label or rule that marks them.
+    pub missing: Option<String>,
+    /// Its declaration.
+    pub span: Span,
+}
+
+/// Where the size of an axis comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AxisSource {
+    /// The data.
+    Data,
+    /// A knob: `dim latent = 10`, changed by `--set latent=20`.
+    Knob(usize),
+    /// Labels written in the source.
+    Labels(Vec<String>),
+    /// The labels of the category field of that name.
+    Category(String),
+}
+
+/// An axis of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AxisInfo {
+    /// Name in the source.
+    pub name: String,
+    /// Where its size comes from.
+    pub source: AxisSource,
+}
+
+/// An option with the value in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptionInfo {
+    /// Name in the source.
+    pub name: String,
+    /// Allowed words, for an option that is a choice.
+    pub choices: Vec<String>,
+    /// The value in force, as it would be written.
+    pub value: String,
+    /// Whether it was set from outside.
+    pub changed: bool,
+}
+
+/// Training settings: the defaults, overridden by the source's `train` block. Units: epochs and cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainSettings {
+    /// Passes over the training cells; `None`: max(1, min(round(400 · 20000 / N), 400)).
+    pub epochs: Option<usize>,
+    /// Cells of a minibatch.
+    pub batch_size: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Adam's ε.
+    pub eps: f64,
+    /// Strength of the weight decay.
+    pub weight_decay: f64,
+    /// Whether weight decay acts on the weights instead of the gradient (AdamW).
+    pub decoupled_decay: bool,
+    /// Fraction of the cells that train; `None`: 0.9, with a last minibatch of one or two cells moved to validation.
+    pub train_size: Option<f64>,
+    /// Whether training stops when the validation ELBO no longer improves (patience 45 epochs).
+    pub early_stopping: bool,
+    /// Whether the learning rate falls by 0.6 when the validation ELBO has not improved for 30 epochs.
+    pub plateau: bool,
+    /// Whether a step uses all cells.
+    pub full_batch: bool,
+    /// Whether the objective is a total over the N training cells instead of a mean per cell.
+    pub reduce_total: bool,
+    /// Parameter paths (or prefixes of them) that are not trained.
+    pub freeze: Vec<String>,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            epochs: None,
+            batch_size: 128,
+            lr: 1e-3,
+            eps: 0.01,
+            weight_decay: 1e-6,
+            decoupled_decay: false,
+            train_size: None,
+            early_stopping: false,
+            plateau: false,
+            full_batch: false,
+            reduce_total: false,
+            freeze: vec![],
+        }
+    }
+}
+
+/// A declared output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputInfo {
+    /// Name in the source.
+    pub name: String,
+    /// Where it is written: `obsm.X_scVI`, `layers.scvi`, `obs.label`; none: only when asked for.
+    pub destination: Option<String>,
+    /// Its declaration.
+    pub span: Span,
+}
+
+/// A term of the objective.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TermInfo {
+    /// `lik(x)`, `kl(z)`, `prior(eta)`, or `term 1` for a free term.
+    pub name: String,
+    /// Whether it is a sum over the minibatched plate (else it is global).
+    pub per_row: bool,
+    /// +1 for a term of the bound that is maximised (likelihood, prior), −1 for a KL or a minimised term.
+    pub sign: i8,
+}
+
+/// Shape of a bound `covariates` field.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CovariateShape {
+    /// Categorical columns: name and number of labels, in order.
+    pub categorical: Vec<(String, usize)>,
+    /// Names of the continuous columns, in order.
+    pub continuous: Vec<String>,
+}
+
+/// What is known of the data once fields are bound.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Bound {
+    /// Size of every axis whose source is the data or a category, except the minibatched plate. A category axis that is
+    /// absent here has one label.
+    pub sizes: BTreeMap<String, usize>,
+    /// Number of training rows N of the minibatched plate (for scales).
+    pub n_rows: usize,
+    /// The fields that are present (all that are not optional, and the optional ones that were bound).
+    pub present: BTreeSet<String>,
+    /// Shapes of the covariates fields.
+    pub covariates: BTreeMap<String, CovariateShape>,
+    /// Fields with two axes that are fed as compressed sparse rows.
+    pub sparse: BTreeSet<String>,
+}
+
+/// What a lowered graph is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Purpose {
+    /// The objective: `loss`, and every term.
+    Objective,
+    /// Named outputs (or expressions in the language, such as `mean(z)` or `d.rho`), with interventions.
+    Outputs {
+        /// Declared names or expressions; each becomes the graph output of the same text.
+        names: Vec<String>,
+        /// `given`: a field or site and the value it is held at: a label, or a number.
+        given: Vec<(String, String)>,
+    },
+    /// A draw of every observed field and latent from the model itself.
+    Simulation,
+    /// The `stat` declarations, over all rows at once.
+    Statistics,
+}
+
+/// Whether layers behave as in training (batch statistics, dropout) or as afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch norm uses the minibatch and updates its running values; dropout is on.
+    Train,
+    /// Batch norm uses its running values; no dropout.
+    Evaluate,
+}
+
+/// A request to lower.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// What for.
+    pub purpose: Purpose,
+    /// How layers behave.
+    pub mode: Mode,
+    /// Rows of this minibatch (size of the plate axis in the graph).
+    pub n_batch: usize,
+}
+
+/// What to feed to an input of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedSpec {
+    /// The minibatch's rows of a field (or all of it, if it lacks the plate): values, codes of a category, or CSR rows
+    /// if the graph's input is declared so.
+    Field(String),
+    /// Codes of one categorical column of a covariates field.
+    CovariateCategory {
+        /// The field.
+        field: String,
+        /// The column.
+        column: String,
+    },
+    /// The continuous columns of a covariates field, row-major `[row, column]`.
+    CovariateReals(String),
+    /// Global row numbers of the minibatch, for the random numbers.
+    Rows,
+    /// The value of a `stat`, computed beforehand by [`Purpose::Statistics`] (its graph output has the same name).
+    Stat(String),
+    /// The number of the current epoch, counted from 0, as a scalar.
+    Epoch,
+    /// In a simulation: a given total (over the named field's last axis) that stands for the statistic of a field that
+    /// is being drawn, one per row.
+    Total(String),
+}
+
+/// What part an axis plays in a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DimRole {
+    /// Input side of a linear map.
+    In,
+    /// Output side of a linear map.
+    Out,
+    /// Neither: the element's own axis.
+    Own,
+}
+
+/// One axis of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableDim {
+    /// Name of the axis.
+    pub axis: String,
+    /// Its size.
+    pub size: usize,
+    /// Its part.
+    pub role: DimRole,
+}
+
+/// How a variable starts. Values are unconstrained (before the support's map).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// The same value everywhere.
+    Constant(f64),
+    /// Uniform on (−bound, bound).
+    Uniform {
+        /// Half width.
+        bound: f64,
+    },
+    /// Normal.
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation.
+        sd: f64,
+    },
+}
+
+/// What becomes of a variable in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariableKind {
+    /// Changed by the optimiser.
+    Trained,
+    /// A parameter that is held fixed.
+    Frozen,
+    /// A running statistic, changed by the graph's own updates.
+    Running,
+}
+
+/// A variable of a lowered graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VariableSpec {
+    /// Source path, such as `encoder.h.mlp.0.linear.weight`: its name in the graph and on disk.
+    pub name: String,
+    /// Its axes in storage order (row-major).
+    pub dims: Vec<VariableDim>,
+    /// How it starts.
+    pub init: Init,
+    /// What becomes of it.
+    pub kind: VariableKind,
+}
+
+/// A graph for one purpose, with what the host needs to run it.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The graph, verified by the caller. Outputs by purpose:
+    /// - [`Purpose::Objective`]: `loss` (the scalar that a step minimises: weights, scales and free terms applied);
+    ///   `term:<name>` for each of [`Lowered::terms`], unweighted: summed over the minibatch for a per-row term, as is
+    ///   for a global one; `row:<name>` the per-row values `[plate]` of a per-row term.
+    /// - [`Purpose::Outputs`]: one per name.
+    /// - [`Purpose::Simulation`]: one per observed field and per latent site, by name.
+    /// - [`Purpose::Statistics`]: one per `stat`.
+    pub graph: Graph,
+    /// What to feed, parallel to the graph's inputs.
+    pub feeds: Vec<FeedSpec>,
+    /// The variables that the graph reads or assigns, parallel to its variables.
+    pub variables: Vec<VariableSpec>,
+    /// The scalar to minimise, for [`Purpose::Objective`].
+    pub loss: Option<NodeId>,
+    /// The terms, for [`Purpose::Objective`].
+    pub terms: Vec<TermInfo>,
+    /// For each graph output: names of its axes in storage order, the plate's name for the minibatch axis.
+    pub output_axes: BTreeMap<String, Vec<String>>,
+    /// Outputs that contain a draw, so that averaging several passes (with different step numbers) means something.
+    pub random_outputs: BTreeSet<String>,
+    /// Site of each random stream, for tests that feed the noise.
+    pub streams: BTreeMap<u32, String>,
+    /// Source span of each origin number in the graph.
+    pub origins: Vec<Span>,
+}
+
+/// Where `extends` looks for other files.
+pub trait Library {
+    /// Name and text of the file that a path such as `scvi` means, if there is one.
+    fn find(&self, path: &str) -> Option<(String, String)>;
+}
