@@ -774,8 +774,14 @@ fn random_graph(sizes: [usize; 3], choices: &[Choice]) -> (Graph, NodeId) {
     }
     // Everything contributes, so that nothing is left out of the gradient.
     let mut loss = g.constant(0.0);
-    for node in pool {
-        let term = weighed(&mut g, node);
+    for (i, node) in pool.into_iter().enumerate() {
+        // A plain sum has the same adjoint along every axis, and so one without axes.
+        let term = if i % 2 == 0 {
+            weighed(&mut g, node)
+        } else {
+            let axes = g.axes_of(node).clone();
+            g.sum(node, axes)
+        };
         loss = g.add(loss, term);
     }
     (g, loss)
