@@ -79,10 +79,15 @@ where
     Cpu: Device<E>,
 {
     let data: Vec<Vec<f64>> = x.iter().map(|x| widen(&x.to_vec())).collect();
-    let at = |i: usize| -> Vec<f64> { data.iter().map(|d| d[i]).collect() };
+    let n_operands = x.len();
+    let at = |i: usize| {
+        let mut row = [0.0; 3];
+        row.iter_mut().zip(&data).for_each(|(r, d)| *r = d[i]);
+        row
+    };
     let n = x[0].len();
-    let values = (0..n).map(|i| rounded(e.eval(&at(i)))).collect();
-    if slope(e, 0, &at(0)).is_none() {
+    let values = (0..n).map(|i| rounded(e.eval(&at(i)[..n_operands]))).collect();
+    if !r.is_recording() || slope(e, 0, &at(0)).is_none() {
         return r.constant(values);
     }
     let part = |(which, of)| Part {
@@ -95,10 +100,9 @@ where
 }
 
 /// The partial derivative in operand `which`; `None` for operations that pass no gradient.
-fn slope(e: Elem, which: usize, x: &[f64]) -> Option<f64> {
+fn slope(e: Elem, which: usize, [a, b, _]: &[f64; 3]) -> Option<f64> {
     use Elem::*;
-    let a = x[0];
-    let b = if x.len() > 1 { x[1] } else { 0.0 };
+    let (a, b) = (*a, *b);
     Some(match (e, which) {
         (Log1p, _) => 1.0 / (1.0 + a),
         (Expm1, _) => a.exp(),

@@ -111,6 +111,11 @@ where
         self.recording = on;
     }
 
+    /// Whether operations are recorded now.
+    pub(super) fn is_recording(&self) -> bool {
+        self.recording
+    }
+
     fn wrap(&mut self, tensor: Tensor<(usize,), E, Cpu>) -> Real<E> {
         self.n_made += 1;
         Real { tensor, serial: self.n_made }

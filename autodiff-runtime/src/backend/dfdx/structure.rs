@@ -49,16 +49,22 @@ where
 {
     let (x, n_out) = grouped(r, g, x, over)?;
     let group = x.len() / n_out;
-    let data = widen(&x.to_vec());
+    let data = || widen(&x.to_vec());
     match kind {
         ReduceKind::Sum => r.sum(&x, n_out),
         ReduceKind::Max | ReduceKind::Min => {
             let y = if kind == ReduceKind::Max { r.max(&x, n_out)? } else { r.min(&x, n_out)? };
-            share_ties(r, &data, group, &y)
+            share_ties(r, &data(), group, &y)
         }
-        ReduceKind::LogSumExp if data.chunks(group).all(|c| largest(c).is_finite()) => r.logsumexp(&x, n_out),
-        ReduceKind::LogSumExp => infinite_logsumexp(r, &data, group, &x),
-        ReduceKind::Prod => product(r, &data, group, &x),
+        ReduceKind::LogSumExp => {
+            let data = data();
+            if data.chunks(group).all(|c| largest(c).is_finite()) {
+                r.logsumexp(&x, n_out)
+            } else {
+                infinite_logsumexp(r, &data, group, &x)
+            }
+        }
+        ReduceKind::Prod => product(r, &data(), group, &x),
         ReduceKind::ArgMax => Err(RunError::Unsupported("argmax as a real value".to_owned())),
     }
 }
