@@ -106,7 +106,7 @@ fn slope(e: Elem, which: usize, [a, b, _]: &[f64; 3]) -> Option<f64> {
     Some(match (e, which) {
         (Log1p, _) => 1.0 / (1.0 + a),
         (Expm1, _) => a.exp(),
-        (Softplus, _) => 0.5 * (1.0 + (0.5 * a).tanh()),
+        (Softplus, _) => 1.0 / (1.0 + (-a).exp()),
         (Lgamma, _) => special::digamma(a),
         (Digamma, _) => special::trigamma(a),
         (Erf, _) => std::f64::consts::FRAC_2_SQRT_PI * (-a * a).exp(),
