@@ -22,8 +22,11 @@ pub fn render<'a>(
         };
         match text {
             Ok(bytes) => {
-                out.push_str(String::from_utf8_lossy(&bytes).trim_end());
-                out.push_str("\n\n");
+                for line in String::from_utf8_lossy(&bytes).trim_end().lines() {
+                    out.push_str(line.trim_end());
+                    out.push('\n');
+                }
+                out.push('\n');
             }
             Err(_) => concise(sources, diagnostic, out),
         }

@@ -236,7 +236,7 @@ impl Lexer {
             Piece::Foreign(kind, here) => {
                 self.habit(
                     span,
-                    &format!("`{source}` is written `{here}` here"),
+                    &format!("`{source}` is written `{}` here", here.trim_end()),
                     &foreign_help(source),
                     here,
                 );
@@ -346,10 +346,11 @@ fn exponent<'t, E: nom::error::ParseError<&'t str>>(text: &'t str) -> IResult<&'
     recognize((one_of("eE"), opt(one_of("+-")), digit1)).parse(text)
 }
 
-/// A number, with whatever letters stick to it, so that `10x` is one malformed number and not two tokens.
+/// A number, with whatever letters stick to it, so that `10x` and `.5` are one malformed number each.
 fn number(text: &str) -> IResult<&str, Piece> {
-    let parts = (digit1, opt(preceded(tag("."), digit1)), opt(exponent), take_while(in_word));
-    value(Piece::Token(TokenKind::Number), parts).parse(text)
+    let fraction = || preceded(tag("."), digit1);
+    let digits = alt((recognize((digit1, opt(fraction()))), recognize(fraction())));
+    value(Piece::Token(TokenKind::Number), (digits, opt(exponent), take_while(in_word))).parse(text)
 }
 
 /// A string up to its closing quote or the end of the line.
@@ -431,7 +432,7 @@ mod tests {
     fn numbers_do_not_swallow_fields() {
         assert_eq!(kinds("1.rho 1.5e3 2"), ["1", ".", "rho", "1.5e3", "2", ""]);
         assert!(lex(FileId(0), "1.5e3 0.1 7").diagnostics.is_empty());
-        for bad in ["1e", "10x", "10_000", "1e999", "0x10"] {
+        for bad in ["1e", ".5", "10x", "10_000", "1e999", "0x10"] {
             assert_eq!(lex(FileId(0), bad).diagnostics.len(), 1, "{bad}");
         }
     }

@@ -6,6 +6,7 @@
 use super::input::{
     Res, Tokens, any_word, close, deeper, inside, list, name, reserved, role, symbol, too_deep,
 };
+use super::recover::begins_draw;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast::{Arg, Arm, BinaryOp, Binding, Call, Expr, ExprKind, UnaryOp};
@@ -28,6 +29,14 @@ pub(super) fn expr<'t>(role: &'static str) -> impl Fn(Tokens<'t>) -> Res<'t, Exp
     move |i| {
         let (i, tall) = binary(i, 1, role)?;
         Ok((i, tall.expr))
+    }
+}
+
+/// The value of a statement. On a line of its own, `name =` begins the next statement: the value was left out.
+pub(super) fn value<'t>(role: &'static str) -> impl Fn(Tokens<'t>) -> Res<'t, Expr> {
+    move |i| {
+        let next_statement = i.is_name() && i.ahead(1).kind == TokenKind::Symbol(Symbol::Eq);
+        if i.peek().line_start && next_statement { i.fail(role) } else { expr(role)(i) }
     }
 }
 
@@ -240,6 +249,8 @@ fn primary<'t>(start: Tokens<'t>, role: &'static str) -> Res<'t, Tall> {
     let token = start.peek();
     let leaf = |kind| node(start.next(), kind, 0, token.span);
     match token.kind {
+        // A value was left out, and here is the next statement.
+        TokenKind::Name if token.line_start && begins_draw(start) => start.fail(role),
         TokenKind::Name => leaf(ExprKind::Name(start.as_name())),
         TokenKind::Number => leaf(ExprKind::Number(start.source(token).to_string())),
         TokenKind::Text => leaf(ExprKind::Text(unquote(start.source(token)))),

@@ -94,6 +94,11 @@ impl<'t> Env<'t> {
         }
     }
 
+    /// Forgets what would have fitted: at the start of a line nobody misses the end of the line before.
+    pub fn forget_expected(&self) {
+        self.expected.borrow_mut().1.clear();
+    }
+
     /// What would have fitted at token `at`: at most five roles. The last ones recorded are those that had to come,
     /// so they are the ones that stay.
     pub fn expected_at(&self, at: usize) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Top-level items.
 
-use super::expr::expr;
+use super::expr::{expr, value};
 use super::input::{Res, Tokens, close, flag, list, name, role, symbol, word};
 use super::recover::{BlockKind, block, no_part};
 use super::stmt::{self, definition};
@@ -323,6 +323,6 @@ fn setting(start: Tokens<'_>) -> Res<'_, Setting> {
     }
     let (i, key) = name(role::SETTING)(start)?;
     let (i, target) = if i.is_name() { path.map(Some).parse(i)? } else { (i, None) };
-    let (i, value) = preceded(symbol(Symbol::Eq), expr(role::EXPRESSION)).parse(i)?;
+    let (i, value) = preceded(symbol(Symbol::Eq), value(role::EXPRESSION)).parse(i)?;
     Ok((i, Setting { key, target, value, span: start.span_to(i) }))
 }

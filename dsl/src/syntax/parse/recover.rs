@@ -192,7 +192,8 @@ fn can_resume(i: Tokens<'_>, kind: &BlockKind, braces: usize, brackets: usize) -
         TokenKind::Word(word) => {
             let names_value = matches!(i.ahead(1).kind, TokenKind::Symbol(Symbol::Eq | Symbol::Tilde));
             let of_item = item::STARTERS.contains(&word) && !names_value && !kind.starters.contains(&word);
-            let of_block = braces == 0 && kind.starters.contains(&word);
+            // `with` begins a statement of Python, which has its own message.
+            let of_block = braces == 0 && (kind.starters.contains(&word) || word == Keyword::With);
             of_item || of_block
         }
         TokenKind::Name => braces == 0 && !kind.holds_items && (brackets == 0 || begins_draw(i)),
@@ -201,7 +202,7 @@ fn can_resume(i: Tokens<'_>, kind: &BlockKind, braces: usize, brackets: usize) -
 }
 
 /// `name ~` or `name[…] ~`, which cannot stand inside an expression. Looks a few tokens ahead.
-fn begins_draw(i: Tokens<'_>) -> bool {
+pub(super) fn begins_draw(i: Tokens<'_>) -> bool {
     const LONGEST: usize = 16;
     let tilde = |n: usize| i.ahead(n).kind == TokenKind::Symbol(Symbol::Tilde);
     if i.ahead(1).kind != TokenKind::Symbol(Symbol::OpenBracket) {
@@ -235,6 +236,9 @@ pub(super) fn no_part<'t, T>(i: Tokens<'t>, kind: &BlockKind) -> Res<'t, T> {
                 .at(i.peek().span, format!("expected {}", kind.role))
                 .help(format!("`{text}` stands at the top level, outside every block")),
         );
+    }
+    if i.peek().line_start {
+        i.env.forget_expected();
     }
     i.fail(kind.role)
 }

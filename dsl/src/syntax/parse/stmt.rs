@@ -1,6 +1,6 @@
 //! Statements of the model, guide and objective blocks.
 
-use super::expr::{expr, is_family_call, is_plain_value, parenthesised_args, postfix};
+use super::expr::{expr, is_family_call, is_plain_value, parenthesised_args, postfix, value};
 use super::input::{Res, Tokens, close, flag, list, name, reserved, role, symbol, word};
 use super::recover::{BlockKind, block, no_part};
 use super::ty::axes;
@@ -85,7 +85,7 @@ fn model_stmt(start: Tokens<'_>) -> Res<'_, ModelStmt> {
 fn observe(i: Tokens<'_>, is_override: bool) -> Res<'_, ModelStmtKind> {
     let (i, target) = postfix(role::FIELD)(i.next())?;
     let (i, tilde) = symbol(Symbol::Tilde)(i)?;
-    let (i, dist) = expr(role::DISTRIBUTION)(i)?;
+    let (i, dist) = value(role::DISTRIBUTION)(i)?;
     if is_plain_value(&dist) {
         i.env.report(
             Diagnostic::new(Code::E0104, "`~` needs a distribution on its right")
@@ -101,7 +101,7 @@ fn observe(i: Tokens<'_>, is_override: bool) -> Res<'_, ModelStmtKind> {
 /// A latent site, or a definition.
 fn site<'t>(start: Tokens<'t>, i: Tokens<'t>, is_override: bool) -> Res<'t, ModelStmtKind> {
     let (i, head) = head(i, &MODEL)?;
-    let (i, value) = expr(if head.draws { role::DISTRIBUTION } else { role::EXPRESSION })(i)?;
+    let (i, value) = value(if head.draws { role::DISTRIBUTION } else { role::EXPRESSION })(i)?;
     let draws = checked_operator(i, &head, &value);
     let Head { name, axes, .. } = head;
     if draws {
@@ -157,7 +157,7 @@ fn treat<'t>(start: Tokens<'t>, i: Tokens<'t>, is_override: bool) -> Res<'t, Gui
         let (i, cond) = cond(rest)?;
         return Ok((i, GuideStmtKind::Treat(Treat { is_override, name: head.name, how, cond })));
     }
-    let (i, value) = expr(if head.draws { role::TREATMENT } else { role::EXPRESSION })(i)?;
+    let (i, value) = value(if head.draws { role::TREATMENT } else { role::EXPRESSION })(i)?;
     let draws = checked_operator(i, &head, &value);
     let Head { name, axes, .. } = head;
     if draws {
@@ -176,7 +176,7 @@ fn objective_stmt(start: Tokens<'_>) -> Res<'_, ObjectiveStmt> {
     let TokenKind::Word(first) = start.peek().kind else {
         return objective_define(start, start, false);
     };
-    let value = |i| expr(role::EXPRESSION)(i);
+    let value = |i| value(role::EXPRESSION)(i);
     let (i, kind) = match first {
         Keyword::Override if start.ahead(1).kind == TokenKind::Word(Keyword::Weight) => {
             weight(start.next(), true)?
@@ -232,7 +232,7 @@ fn term(start: Tokens<'_>) -> Res<'_, Term> {
 fn draw(start: Tokens<'_>) -> Res<'_, Draw> {
     let (i, drawn) = name(role::NAME)(start.next())?;
     let (i, axes) = axes(i)?;
-    let (i, dist) = preceded(symbol(Symbol::Tilde), expr(role::DISTRIBUTION)).parse(i)?;
+    let (i, dist) = preceded(symbol(Symbol::Tilde), value(role::DISTRIBUTION)).parse(i)?;
     Ok((i, Draw { name: drawn, axes, dist }))
 }
 
@@ -258,7 +258,7 @@ pub(super) fn definition<'t>(
     if head.draws {
         return i.moved_to(i.at - 1).fail(Symbol::Eq.quoted());
     }
-    let (i, value) = expr(role::EXPRESSION)(i)?;
+    let (i, value) = value(role::EXPRESSION)(i)?;
     let Head { name, axes, .. } = head;
     Ok((i, Define { is_override, name, axes, value, span: start.span_to(i) }))
 }
