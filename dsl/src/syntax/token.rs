@@ -324,7 +324,8 @@ fn piece(text: &str) -> IResult<&str, Piece> {
 }
 
 fn trivia(text: &str) -> IResult<&str, Piece> {
-    let space = |c: char| c.is_whitespace() && c != '\n';
+    // A byte-order mark, which some editors write, counts as a blank.
+    let space = |c: char| (c.is_whitespace() && c != '\n') || c == '\u{feff}';
     let to_line_end = || take_while(|c| c != '\n');
     alt((
         value(Piece::Trivia(TriviaKind::Space), take_while1(space)),

@@ -4,7 +4,7 @@ use super::input::{Problem, Res, Tokens, deeper, role, symbol};
 use super::item;
 use crate::diagnostic::{Code, Diagnostic, one_of};
 use crate::source::Span;
-use crate::syntax::ast::{Item, ItemKind, Name};
+use crate::syntax::ast::{Item, ItemKind};
 use crate::syntax::token::{Keyword, Symbol, Token, TokenKind};
 
 /// What sets one sort of block apart.
@@ -212,14 +212,24 @@ pub(super) fn begins_draw(i: Tokens<'_>) -> bool {
     closing.is_some_and(|n| tilde(n + 1))
 }
 
-/// Remembers the names that a broken part would have declared: the first one, or all those of a list of declarations.
+/// Remembers the names that a broken part would have declared: all those of a list of declarations, otherwise the first
+/// one and those before an operator of declaration. Rather too many than too few: they only silence other messages.
 fn forget(start: Tokens<'_>, end: Tokens<'_>) {
     let lists = [Keyword::Dim, Keyword::Option, Keyword::Extends, Keyword::Needs, Keyword::Data];
     let all = lists.iter().any(|word| start.is_word(*word));
-    let env = start.env;
-    let names = env.tokens[start.at..end.at].iter().filter(|token| token.kind == TokenKind::Name);
-    let names = names.map(|token| Name { text: env.text[token.span.range()].to_string(), span: token.span });
-    env.broken.borrow_mut().extend(names.take(if all { usize::MAX } else { 1 }));
+    let mut first = true;
+    for at in start.at..end.at {
+        let i = start.moved_to(at);
+        if !i.is_name() {
+            continue;
+        }
+        let follows = i.ahead(1).kind;
+        let declares = matches!(follows, TokenKind::Symbol(Symbol::Eq | Symbol::Tilde));
+        if all || declares || first {
+            i.env.broken.borrow_mut().push(i.as_name());
+        }
+        first = false;
+    }
 }
 
 /// Fails at a token that begins no part of the block, with what would.
@@ -239,6 +249,8 @@ pub(super) fn no_part<'t, T>(i: Tokens<'t>, kind: &BlockKind) -> Res<'t, T> {
     }
     if i.peek().line_start {
         i.env.forget_expected();
+        return i.fail(kind.role);
     }
-    i.fail(kind.role)
+    // In the middle of a line the part before is more likely unfinished than a new one begun.
+    if i.env.expected_at(i.at).is_empty() { i.fail(kind.role) } else { Err(nom::Err::Error(Problem::at(i))) }
 }
