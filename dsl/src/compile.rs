@@ -4,7 +4,7 @@ use crate::compiled::{
     AxisInfo, Bound, Library, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot, TrainSettings,
 };
 use crate::derive::derive;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use crate::model::{ExprId, ExprKind, Model};
 use crate::objective::Objective;
 use crate::resolve::{Program, merge};
@@ -54,12 +54,17 @@ impl Compiled {
         tree: String,
         diags: &mut Diagnostics,
     ) -> Option<Self> {
-        let model = check(&program, &sets, diags);
-        // Errors come a phase at a time: the next would mostly repeat this one's.
-        if diags.has_errors() {
+        if program.incomplete {
             return None;
         }
-        let objective = derive(&model, diags);
+        let model = check(&program, &sets, diags);
+        let mut found = Diagnostics::new();
+        let objective = derive(&model, &program, &mut found);
+        // Sites that were reported are not in the model, so errors of the others stand. Warnings can wait.
+        if diags.has_errors() {
+            found.retain(|d| d.severity == Severity::Error && d.code != Code::E0606);
+        }
+        diags.extend(found);
         if diags.has_errors() {
             return None;
         }

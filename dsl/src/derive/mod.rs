@@ -8,10 +8,11 @@
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{DistExpr, ExprKind, Model, SiteNo, TermKind};
 use crate::objective::{Estimator, Objective, Term};
+use crate::resolve::{Program, not_compiled};
 use std::collections::BTreeSet;
 
 /// Derives the bound; the objective is meaningful only if no error was reported.
-pub fn derive(m: &Model, diags: &mut Diagnostics) -> Objective {
+pub fn derive(m: &Model, program: &Program, diags: &mut Diagnostics) -> Objective {
     let graph = GuideGraph::new(m);
     graph.check_order(m, diags);
     let mut terms = vec![];
@@ -24,17 +25,15 @@ pub fn derive(m: &Model, diags: &mut Diagnostics) -> Objective {
             (None, Some(q)) => {
                 if check_pair(m, no, q, diags) {
                     let (estimator, reason) = graph.choose(m, no, q);
-                    if estimator == Estimator::MonteCarlo && !q.family.reparameterised() {
+                    if !q.family.reparameterised() && (estimator == Estimator::MonteCarlo || is_read(m, no)) {
                         no_gradient(m, no, q, diags);
                     }
                     terms.push(term(m, no, TermKind::Kl, estimator, reason));
                 }
             }
             (None, None) => {
-                if site.guide_span.is_none() {
-                    let d = Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", site.name))
-                        .at(site.span, "drawn here");
-                    diags.push(d.help(format!("say in `guide` how it is approximated: `{} ~ …`", site.name)));
+                if site.guide_span.is_none() && !program.broken.contains(&site.name) {
+                    no_guide(m, no, program, diags);
                 }
             }
         }
@@ -55,6 +54,30 @@ fn term(m: &Model, site: SiteNo, kind: TermKind, estimator: Estimator, reason: S
     Term { name: format!("{word}({})", s.name), kind, site, estimator, reason, weight, per_row, span: s.span }
 }
 
+/// E0501.
+fn no_guide(m: &Model, site: SiteNo, program: &Program, diags: &mut Diagnostics) {
+    let s = &m.sites[site];
+    let d = Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", s.name)).at(s.span, "drawn here");
+    let inner = format!("{} ~ Normal(mean = …, scale = …)", s.name);
+    let edit = match s.plates.last() {
+        Some(p) => format!("guide {{ plate {} {{ {inner} }} }}", m.axis_name(*p)),
+        None => format!("guide {{ {inner} }}"),
+    };
+    let d = d.help(format!("say how it is inferred: `{edit}`"));
+    diags.push(if program.asleep_treatments.contains(&s.name) {
+        d.note("its guide stands in a `when` that the options switch off")
+    } else {
+        d
+    });
+}
+
+/// Whether the draw of a site is read by another distribution.
+fn is_read(m: &Model, site: SiteNo) -> bool {
+    m.sites.iter().flat_map(|s| std::iter::once(&s.prior).chain(&s.guide)).any(|d| {
+        m.sites_read(d.params.iter().copied()).contains(&site)
+    })
+}
+
 /// Parents and descendants in the guide.
 struct GuideGraph {
     parents: Vec<Vec<SiteNo>>,
@@ -68,9 +91,12 @@ impl GuideGraph {
         let parents: Vec<Vec<SiteNo>> =
             m.sites.iter().map(|s| s.guide.as_ref().map_or(vec![], reads)).collect();
         let mut descendants = vec![BTreeSet::new(); m.sites.len()];
-        // Transitive closure; sites are few.
-        for _ in 0..m.sites.len() {
-            for (child, ps) in parents.iter().enumerate() {
+        // Transitive closure, until nothing changes.
+        let size = |d: &[BTreeSet<SiteNo>]| d.iter().map(BTreeSet::len).sum::<usize>();
+        let mut before = usize::MAX;
+        while before != size(&descendants) {
+            before = size(&descendants);
+            for (child, ps) in parents.iter().enumerate().rev() {
                 for &p in ps {
                     let below: Vec<SiteNo> = descendants[child].iter().copied().collect();
                     descendants[p].insert(child);
@@ -81,13 +107,28 @@ impl GuideGraph {
         Self { parents, descendants }
     }
 
-    /// E0505: a guide that reads a latent which is drawn from it.
+    /// E0505: guides that read latents which are drawn from them; one message for each circle.
     fn check_order(&self, m: &Model, diags: &mut Diagnostics) {
-        for (i, site) in m.sites.iter().enumerate().filter(|(i, _)| self.descendants[*i].contains(i)) {
-            let via: Vec<&str> = self.parents[i].iter().map(|p| m.sites[*p].name.as_str()).collect();
-            let d = Diagnostic::new(Code::E0505, format!("the guide of `{}` depends on itself", site.name));
-            let d = d.at(site.guide_span.unwrap_or(site.span), format!("reads {}", via.join(", ")));
-            diags.push(d.help("the guide draws latents one after another; break the cycle"));
+        let mut told: BTreeSet<SiteNo> = BTreeSet::new();
+        for i in (0..m.sites.len()).filter(|i| self.descendants[*i].contains(i)) {
+            if told.contains(&i) {
+                continue;
+            }
+            let circle: Vec<SiteNo> =
+                self.descendants[i].iter().copied().filter(|j| self.descendants[*j].contains(&i)).collect();
+            told.extend(&circle);
+            let reads = |s: SiteNo| {
+                let names: Vec<&str> = self.parents[s].iter().filter(|p| circle.contains(p))
+                    .map(|p| m.sites[*p].name.as_str()).collect();
+                format!("needs `{}` to be drawn before", names.join("`, `"))
+            };
+            let at = |s: SiteNo| m.sites[s].guide_span.unwrap_or(m.sites[s].span);
+            let what = format!("the guide of `{}` depends on itself", m.sites[i].name);
+            let mut d = Diagnostic::new(Code::E0505, what).at(at(i), reads(i));
+            for &j in circle.iter().filter(|j| **j != i) {
+                d = d.also(at(j), reads(j));
+            }
+            diags.push(d.help("the guide draws latents one after another; let one of them read only data"));
         }
     }
 
@@ -146,6 +187,11 @@ fn check_pair(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) ->
 
 fn no_gradient(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) {
     let name = &m.sites[site].name;
+    if q.family.is_enumerable() {
+        let what = format!("a latent with finitely many values (`{name}`), summed exactly,");
+        diags.push(not_compiled(q.span, &what));
+        return;
+    }
     let d = Diagnostic::new(
         Code::E0504,
         format!("draws of `{name}` from `{}` pass no gradient", q.family.name()),

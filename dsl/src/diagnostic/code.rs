@@ -83,6 +83,8 @@ codes! {
         "Definitions refer to one another in a circle, so none can be computed first. The message shows the circle.";
     E0209 Error "layer outside a net":
         "Layers such as `linear` and `mlp` have parameters, and parameters come from `param` and `net` alone. Move the expression into a `net` and call it.";
+    E0210 Error "model too large":
+        "Nets and functions are written out where they are called. A net that calls another twice, which calls another twice, and so on, grows beyond any machine; the compiler stops at a limit far above any published model.";
     E0301 Error "undeclared axis":
         "An axis in brackets or after `over` is neither declared by `dim` nor owned by a `category` field.";
     E0302 Error "axis given twice":

@@ -123,6 +123,12 @@ impl Diagnostic {
         self
     }
 
+    /// Adds an edit that puts text before a place.
+    #[must_use]
+    pub fn suggest_before(self, span: Span, text: impl Into<String>) -> Diagnostic {
+        self.suggest(Span { end: span.start, ..span }, text)
+    }
+
     /// Adds a help line with the candidates nearest to `name`, if any is near.
     #[must_use]
     pub fn did_you_mean<'a>(self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Diagnostic {
@@ -162,7 +168,17 @@ impl Diagnostics {
 
     /// Adds one message; a repetition of code, place and headline is dropped.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.extend([diagnostic]);
+        let key = order(&diagnostic);
+        let end = self.items.partition_point(|d| order(d) <= key);
+        let same = self.items[..end].iter().rev().take_while(|d| order(d) == key);
+        if !same.clone().any(|d| d.headline == diagnostic.headline) {
+            self.items.insert(end, diagnostic);
+        }
+    }
+
+    /// Keeps the messages that pass.
+    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.items.retain(keep);
     }
 
     /// The messages in order of place.
@@ -188,8 +204,7 @@ impl Diagnostics {
 
 impl Extend<Diagnostic> for Diagnostics {
     fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, iter: I) {
-        self.items.extend(iter);
-        sort(&mut self.items);
+        iter.into_iter().for_each(|d| self.push(d));
     }
 }
 
@@ -225,9 +240,14 @@ impl IntoIterator for Diagnostics {
 
 /// Sorts by place, then severity and code, and drops repetitions of code, place and headline.
 pub fn sort(items: &mut Vec<Diagnostic>) {
-    items.sort_by_key(|d| (d.primary.is_none(), d.span(), d.severity, d.code));
+    items.sort_by_key(order);
     let mut seen = BTreeSet::new();
     items.retain(|d| seen.insert((d.span(), d.code, d.headline.clone())));
+}
+
+/// The key that messages are sorted by: those with a place first.
+fn order(d: &Diagnostic) -> (bool, Option<Span>, Severity, Code) {
+    (d.primary.is_none(), d.span(), d.severity, d.code)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! has a value, and every statement knows whether it is alive. Names that only dead
 //! statements declare are kept, so that uses of them are not called unknown.
 
+mod blocks;
+mod knobs;
 mod merge;
 mod options;
 
@@ -59,6 +61,26 @@ pub struct OptionValue {
     pub used: std::cell::Cell<bool>,
 }
 
+/// What an `override` replaced.
+#[derive(Clone, Debug)]
+pub enum Replaced {
+    /// A site or definition of the model.
+    Model(InPlates<ModelDef>),
+    /// A parameter.
+    Param(ast::Param),
+    /// A net.
+    Net(ast::Net),
+}
+
+/// An expression that is switched off, with the names that it alone sees.
+#[derive(Clone, Debug)]
+pub struct Asleep {
+    /// Formals and definitions around it.
+    pub locals: Vec<String>,
+    /// The expression.
+    pub value: ast::Expr,
+}
+
 /// Merged declarations.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -88,6 +110,16 @@ pub struct Program {
     pub outputs: Vec<ast::Output>,
     /// Training settings in order.
     pub settings: Vec<ast::Setting>,
+    /// Declarations that an `override` took out, with the name they had.
+    pub replaced: Vec<(String, Replaced)>,
+    /// Expressions of statements that are switched off: only their names are looked up.
+    pub asleep: Vec<Asleep>,
+    /// Latents whose guide statement is switched off.
+    pub asleep_treatments: Vec<String>,
+    /// Names whose declarations did not parse, or that a construct not compiled would declare.
+    pub broken: Vec<String>,
+    /// An `extends` led nowhere: most names would be unknown.
+    pub incomplete: bool,
     /// Names declared by statements that are switched off, or too broken to keep: uses of them are not reported.
     pub dead: Vec<String>,
     /// Comment lines at the head of the last file.

@@ -38,7 +38,8 @@ impl StaticEnv<'_> {
             return Some(option.value.clone());
         }
         self.0.dims.iter().find(|d| d.name.text == name).and_then(|d| match &d.kind {
-            DimKind::Size(e) => self.eval(e),
+            // Settled before anything reads it; a number's text cannot lead back here.
+            DimKind::Size(e) if matches!(e.kind, ExprKind::Number(_)) => self.eval(e),
             _ => None,
         })
     }

@@ -4,7 +4,7 @@ use super::{Block, Checker, Scope};
 use crate::compiled::{AxisInfo, AxisSource, Slot, SlotKind};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::FieldDecl;
-use crate::model::ty::Ty;
+use crate::model::ty::{AxisNo, Ty};
 use crate::resolve::{Static, StaticEnv, not_compiled};
 use crate::syntax::ast::{self, DimKind, MissingKind};
 use distributions::Support;
@@ -83,13 +83,19 @@ impl Checker<'_> {
     pub(super) fn declare_fields(&mut self) {
         let scope = Scope::new(Block::Stat, vec![]);
         for field in &self.program.fields {
-            let axes = self.resolve_axes(&field.ty.axes, &scope);
+            let axes = self.all_axes(&field.ty.axes, &scope);
             let Some((_, kind, support)) = TYPES.iter().find(|t| t.0 == field.ty.name.text) else {
                 let d = Diagnostic::new(Code::E0201, format!("no type called `{}`", field.ty.name.text));
                 self.diags
                     .push(d.at(field.ty.name.span, "").did_you_mean(&field.ty.name.text, TYPES.map(|t| t.0)));
+                self.poisoned.insert(field.name.text.clone());
                 continue;
             };
+            let Some(axes) = axes else {
+                self.poisoned.insert(field.name.text.clone());
+                continue;
+            };
+            self.field_form(field, *kind, &axes);
             if matches!(kind, SlotKind::Index | SlotKind::Simplex) {
                 self.diags.push(not_compiled(field.ty.span, "a field of this type"));
             }
@@ -113,6 +119,29 @@ impl Checker<'_> {
                 span: field.span,
             };
             self.model.fields.push(FieldDecl { slot, ty });
+        }
+    }
+
+    /// What the rest of the compiler cannot take, and names that two axes would share.
+    fn field_form(&mut self, field: &ast::Field, kind: SlotKind, axes: &[AxisNo]) {
+        let plates = self.program_plates();
+        let labels = matches!(kind, SlotKind::Category | SlotKind::Covariates);
+        if labels && axes.len() != 1 {
+            let d = Diagnostic::new(Code::E0303, format!("`{}` needs exactly one axis", field.name.text));
+            let d = d.at(field.ty.span, format!("has {}", self.show_axes(axes)));
+            self.diags.push(d.help(format!("write `{} : {}[cell]`", field.name.text, field.ty.name.text)));
+        } else if let Some(p) = axes.iter().skip(1).find(|a| plates.contains(a) && !plates.contains(&axes[0])) {
+            let p = self.model.axis_name(*p).to_owned();
+            let at = field.ty.axes.iter().find(|n| n.text == p).map_or(field.ty.span, |n| n.span);
+            let d = not_compiled(at, &format!("a field that does not list `{p}` first"));
+            self.diags.push(d.help(format!("matrices are stored with a row for each {p}: list `{p}` first")));
+        }
+        if kind == SlotKind::Category
+            && let Some(dim) = self.program.dims.iter().find(|d| d.name.text == field.name.text)
+        {
+            let d = Diagnostic::new(Code::E0202, format!("axis `{}` is declared twice", field.name.text));
+            let d = d.at(field.name.span, "a category owns an axis of its name").also(dim.name.span, "first here");
+            self.diags.push(d.help("give the field or the axis another name"));
         }
     }
 }

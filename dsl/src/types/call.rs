@@ -80,6 +80,17 @@ const LATER: [&str; 21] = [
     "argmin",
 ];
 
+/// Whether a call of this name means something without any declaration.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    distributions::find(name).is_some()
+        || LAYERS.contains(&name)
+        || OTHERS.contains(&name)
+        || LATER.contains(&name)
+        || REDUCTIONS.iter().any(|r| r.0 == name)
+        || FUNCTIONS.iter().any(|f| f.0 == name)
+        || ["normal"].contains(&name)
+}
+
 impl Checker<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
         if let Some(given) = call.given.first() {
@@ -97,7 +108,29 @@ impl Checker<'_> {
             {
                 return self.layer(name, indices, call, span, scope);
             }
-            self.eval(&call.callee, scope);
+            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
+                && let Some(name) = is_name(base).filter(|n| LATER.contains(&n.text.as_str()))
+            {
+                self.diags.push(not_compiled(span, &format!("`{}`", name.text)));
+                return Value::Error;
+            }
+            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
+                && let Some(name) = is_name(base).filter(|n| self.callable(&n.text))
+            {
+                let what = format!("`{}` takes no axis in brackets", name.text);
+                let d = Diagnostic::new(Code::E0405, what).at(call.callee.span, "");
+                self.diags.push(d.help("output axes are given to the layers inside a net"));
+                return Value::Error;
+            }
+            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
+                && let Some(name) = is_name(base)
+                && !self.somewhere(&name.text)
+            {
+                return self.unknown_callee(name, scope);
+            }
+            if let Value::Error = self.eval(&call.callee, scope) {
+                return Value::Error;
+            }
             return self.report(
                 Code::E0201,
                 "this cannot be called",
@@ -110,10 +143,10 @@ impl Checker<'_> {
             return self.family(family, call, span, scope);
         }
         if let Some(net) = self.program.nets.iter().find(|n| n.name.text == name) {
-            return self.net(net, call, span, scope);
+            return self.net(net, callee, call, span, scope);
         }
         if let Some(f) = self.program.fns.iter().find(|f| f.name.text == name) {
-            return self.function(f, call, span, scope);
+            return self.function(f, callee, call, span, scope);
         }
         if LAYERS.contains(&name) {
             return self.layer(callee, &[], call, span, scope);
@@ -144,7 +177,7 @@ impl Checker<'_> {
                 Some(_) => self.report(Code::E0201, "`E` stands only in `output` and `objective`", span, ""),
                 None => Value::Error,
             },
-            _ if LATER.contains(&name) => {
+            _ if LATER.contains(&name) && !self.is_silent(name) => {
                 self.diags.push(not_compiled(span, &format!("`{name}`")));
                 Value::Error
             }
@@ -152,8 +185,8 @@ impl Checker<'_> {
         }
     }
 
-    fn unknown_callee(&mut self, callee: &ast::Name, scope: &mut Scope) -> Value {
-        if self.program.dead.contains(&callee.text) {
+    pub(super) fn unknown_callee(&mut self, callee: &ast::Name, scope: &mut Scope) -> Value {
+        if self.is_silent(&callee.text) {
             return Value::Error;
         }
         let mut known: Vec<&str> = distributions::FAMILIES.iter().map(|f| f.name()).collect();
@@ -189,6 +222,10 @@ impl Checker<'_> {
         if let Some(arg) = call.args.iter().chain(&call.conditions).find(|a| a.name.is_some()) {
             let name = arg.name.as_ref().map_or("", |n| n.text.as_str());
             self.report(Code::E0405, format!("this function has no argument called `{name}`"), arg.span, "");
+            return None;
+        }
+        if let Some(over) = call.over.first() {
+            self.report(Code::E0405, "this function takes no `over`", over.span, "works on each element");
             return None;
         }
         if call.args.len() != n || !call.conditions.is_empty() {
@@ -294,182 +331,5 @@ impl Checker<'_> {
         }
         let support = ty::join(ty::of_number(*from), ty::of_number(*to));
         Value::Expr(self.push(ExprKind::Ramp { from: *from, to: *to, epochs }, Ty::scalar(support), span))
-    }
-
-    /// Expands a net: its inputs are bound, its definitions evaluated, its parameters keep the net's path.
-    fn net(&mut self, net: &ast::Net, call: &Call, span: Span, scope: &mut Scope) -> Value {
-        if scope.locals.len() > 4096 {
-            return self.report(Code::E0208, "nets call each other too deeply", span, "");
-        }
-        let mut inner = self.callee_scope(scope);
-        inner.path = Some(net.name.text.clone());
-        if !self.bind_formals(&net.formals, &net.name, call, span, scope, &mut inner) {
-            return Value::Error;
-        }
-        for define in &net.body {
-            let value = self.with_path(&define.name.text, &define.value, &mut inner);
-            inner.locals.push((define.name.text.clone(), value));
-        }
-        super::layer::count_layers(&net.returns, &mut inner.repeats);
-        self.eval(&net.returns, &mut inner)
-    }
-
-    fn function(&mut self, f: &ast::Function, call: &Call, span: Span, scope: &mut Scope) -> Value {
-        let mut inner = self.callee_scope(scope);
-        if !self.bind_formals(&f.formals, &f.name, call, span, scope, &mut inner) {
-            return Value::Error;
-        }
-        self.eval(&f.value, &mut inner)
-    }
-
-    fn callee_scope(&self, scope: &Scope) -> Scope {
-        let mut inner = Scope::new(scope.block, scope.plates.clone());
-        inner.in_net = true;
-        inner
-    }
-
-    fn bind_formals(
-        &mut self,
-        formals: &ast::Formals,
-        callee: &ast::Name,
-        call: &Call,
-        span: Span,
-        scope: &mut Scope,
-        inner: &mut Scope,
-    ) -> bool {
-        if call.args.len() != formals.inputs.len() {
-            let what = format!(
-                "`{}` takes {} input(s), {} given",
-                callee.text,
-                formals.inputs.len(),
-                call.args.len()
-            );
-            self.diags
-                .push(Diagnostic::new(Code::E0405, what).at(span, "").also(callee.span, "declared here"));
-            return false;
-        }
-        let mut fine = true;
-        for (i, arg) in call.args.iter().enumerate() {
-            let formal = match &arg.name {
-                None => &formals.inputs[i],
-                Some(n) => match formals.inputs.iter().find(|f| f.name.text == n.text) {
-                    Some(f) => f,
-                    None => {
-                        let d = Diagnostic::new(
-                            Code::E0405,
-                            format!("`{}` has no input called `{}`", callee.text, n.text),
-                        );
-                        self.diags.push(
-                            d.at(n.span, "")
-                                .did_you_mean(&n.text, formals.inputs.iter().map(|f| f.name.text.as_str())),
-                        );
-                        fine = false;
-                        continue;
-                    }
-                },
-            };
-            match self.eval_number(&arg.value, scope) {
-                Some(id) => {
-                    fine &= self.fits_formal(id, formal, arg.value.span, scope, inner);
-                    inner.locals.push((formal.name.text.clone(), Value::Expr(id)));
-                }
-                None => fine = false,
-            }
-        }
-        if let Some(n) = call.conditions.iter().find_map(|a| a.name.as_ref()) {
-            self.report(
-                Code::E0405,
-                format!("`{}` has no condition called `{}`", callee.text, n.text),
-                n.span,
-                "conditions have no names",
-            );
-            fine = false;
-        }
-        let conditions = self.conditions(&call.conditions, scope);
-        match (&formals.conditions, conditions.is_empty()) {
-            (Some(name), _) => inner.locals.push((name.text.clone(), Value::Conditions(conditions))),
-            (None, false) => {
-                let d = Diagnostic::new(
-                    Code::E0405,
-                    format!("`{}` takes no conditions after the bar", callee.text),
-                );
-                self.diags.push(d.at(call.conditions[0].span, "").also(callee.span, "declared here"));
-                fine = false;
-            }
-            (None, true) => {}
-        }
-        fine
-    }
-
-    /// Evaluates what stands after a bar: categories, covariates, arrays, or a net's own list of conditions.
-    pub(super) fn conditions(&mut self, args: &[ast::Arg], scope: &mut Scope) -> Vec<ExprId> {
-        let mut out = vec![];
-        for arg in args.iter().filter(|a| a.name.is_none()) {
-            match self.eval(&arg.value, scope) {
-                Value::Expr(id) => out.push(id),
-                Value::Conditions(list) => out.extend(list),
-                Value::Error => {}
-                Value::Record(_) | Value::Dist(_) => {
-                    self.report(
-                        Code::E0410,
-                        "only categories, covariates and arrays can condition",
-                        arg.span,
-                        "",
-                    );
-                }
-            }
-        }
-        out
-    }
-
-    /// Checks an argument's own axes against the declared ones; an undeclared axis is a variable.
-    fn fits_formal(
-        &mut self,
-        id: ExprId,
-        formal: &ast::Formal,
-        at: Span,
-        scope: &Scope,
-        inner: &mut Scope,
-    ) -> bool {
-        let local = self.ty(id).local(&scope.plates);
-        let mut expected = vec![];
-        for name in &formal.axes {
-            match inner.axis_vars.get(&name.text).copied().or_else(|| self.model.find_axis(&name.text)) {
-                Some(a) => expected.push(a),
-                None => match local[..] {
-                    [a] => {
-                        inner.axis_vars.insert(name.text.clone(), a);
-                        expected.push(a);
-                    }
-                    _ => {
-                        let what = format!(
-                            "axis `{}` of `{}` could be any of {}",
-                            name.text,
-                            formal.name.text,
-                            self.show_axes(&local)
-                        );
-                        self.report(Code::E0305, what, at, "needs exactly one axis of its own");
-                        return false;
-                    }
-                },
-            }
-        }
-        let shown = self.show_axes(&local);
-        if let Some(a) = expected.iter().find(|a| !local.contains(a)) {
-            let a = self.model.axis_name(*a).to_owned();
-            let d = Diagnostic::new(Code::E0303, format!("input `{}` needs axis `{a}`", formal.name.text));
-            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
-            return false;
-        }
-        if let Some(a) = local.iter().find(|a| !expected.contains(a)) {
-            let a = self.model.axis_name(*a).to_owned();
-            let d = Diagnostic::new(
-                Code::E0306,
-                format!("input `{}` has an unexpected axis `{a}`", formal.name.text),
-            );
-            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
-            return false;
-        }
-        true
     }
 }

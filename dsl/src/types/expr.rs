@@ -1,9 +1,9 @@
 //! Expressions: names, operators, indexing, records, static choices.
 
-use super::{Block, Checker, Scope, State, Value, numeric};
+use super::{Block, Checker, MAX_DEPTH, Open, Scope, Space, State, Value, numeric};
 use crate::compiled::SlotKind;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::ty::{self, Sign, Ty};
+use crate::model::ty::{self, AxisNo, Sign, Ty};
 use crate::model::{ExprId, ExprKind};
 use crate::resolve::{Static, StaticEnv};
 use crate::source::Span;
@@ -15,6 +15,19 @@ use std::collections::BTreeMap;
 impl Checker<'_> {
     /// Evaluates any expression.
     pub(super) fn eval(&mut self, e: &ast::Expr, scope: &mut Scope) -> Value {
+        if self.budget.depth >= MAX_DEPTH {
+            self.too_large(e.span);
+        }
+        if self.budget.spent {
+            return Value::Error;
+        }
+        self.budget.depth += 1;
+        let value = self.eval_kind(e, scope);
+        self.budget.depth -= 1;
+        value
+    }
+
+    fn eval_kind(&mut self, e: &ast::Expr, scope: &mut Scope) -> Value {
         match &e.kind {
             ast::ExprKind::Number(text) => {
                 Value::Expr(self.constant(text.parse().unwrap_or(f64::NAN), e.span))
@@ -96,7 +109,7 @@ impl Checker<'_> {
         }
         if !scope.in_net {
             if scope.block == Block::Guide && self.guide_has(&n.text) {
-                return self.guide_name(n);
+                return self.guide_name(n, scope);
             }
             if self.model_has(&n.text) {
                 return self.model_name(n, scope);
@@ -104,9 +117,8 @@ impl Checker<'_> {
             if let Some(&f) = self.fields.get(&n.text) {
                 return self.field(n, f, scope);
             }
-            if let Some(&s) = self.stats.get(&n.text) {
-                let t = self.model.stats[s].ty.clone();
-                return Value::Expr(self.push(ExprKind::Stat(s), t, n.span));
+            if let Some(stat) = self.program.stats.iter().find(|s| s.name.text == n.text) {
+                return self.stat(stat, n);
             }
         }
         if let Some(v) = self.param(&n.text, n.span) {
@@ -115,8 +127,8 @@ impl Checker<'_> {
         self.unknown_name(n, scope)
     }
 
-    fn unknown_name(&mut self, n: &ast::Name, scope: &Scope) -> Value {
-        if self.program.dead.contains(&n.text) {
+    pub(super) fn unknown_name(&mut self, n: &ast::Name, scope: &Scope) -> Value {
+        if self.is_silent(&n.text) {
             return Value::Error;
         }
         let mut known: Vec<String> = scope.locals.iter().map(|l| l.0.clone()).collect();
@@ -142,11 +154,7 @@ impl Checker<'_> {
             let plate =
                 self.program_plates().into_iter().find(|p| t.axes.contains(p) && !scope.plates.contains(p));
             if let Some(p) = plate {
-                let p = self.model.axis_name(p).to_owned();
-                let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
-                let d = d.at(n.span, format!("has one value for each {p}"));
-                self.diags.push(d.help(format!("move this into `plate {p} {{ … }}`")));
-                return Value::Error;
+                return self.outside_plate(n, p);
             }
         }
         let slot = &self.model.fields[f].slot;
@@ -160,14 +168,30 @@ impl Checker<'_> {
         Value::Expr(self.push(ExprKind::Field(f), t, n.span))
     }
 
+    /// E0311.
+    pub(super) fn outside_plate(&mut self, n: &ast::Name, p: AxisNo) -> Value {
+        let p = self.model.axis_name(p).to_owned();
+        let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
+        let d = d.at(n.span, format!("has one value for each {p}"));
+        self.diags.push(d.help(format!(
+            "move this into `plate {p} {{ … }}`; for one number over every {p} declare a `stat`"
+        )));
+        Value::Error
+    }
+
     fn part(&mut self, base: &ast::Expr, name: &ast::Name, scope: &mut Scope) -> Value {
         match self.eval(base, scope) {
             Value::Record(parts) => match parts.get(&name.text) {
                 Some(v) => v.clone(),
+                // Its record may be another's arm too.
+                None if scope.dead => Value::Error,
                 None => {
                     let d = Diagnostic::new(Code::E0201, format!("no part called `{}`", name.text))
                         .at(name.span, "");
-                    self.diags.push(d.did_you_mean(&name.text, parts.keys().map(String::as_str)));
+                    let d = d.did_you_mean(&name.text, parts.keys().map(String::as_str));
+                    let all: Vec<&str> = parts.keys().map(String::as_str).collect();
+                    let all = format!("its parts are {}", all.join(", "));
+                    self.diags.push(d.also(base.span, all));
                     Value::Error
                 }
             },
@@ -224,7 +248,12 @@ impl Checker<'_> {
         let (value, choices) = (option.value.to_string(), option.decl.choices.clone());
         let declared = option.decl.span;
         let mut chosen = None;
-        for arm in arms {
+        let (outer, repeats) = (scope.dead, scope.repeats.clone());
+        for (i, arm) in arms.iter().enumerate() {
+            if let Some(first) = arms[..i].iter().find(|a| a.label.text == arm.label.text) {
+                let d = Diagnostic::new(Code::E0202, format!("`{}` has two arms", arm.label.text));
+                self.diags.push(d.at(arm.label.span, "again here").also(first.label.span, "first here"));
+            }
             if !choices.is_empty() && !choices.iter().any(|c| c.text == arm.label.text) {
                 let names = choices.iter().map(|c| c.text.as_str());
                 let d = Diagnostic::new(
@@ -237,9 +266,22 @@ impl Checker<'_> {
                         .did_you_mean(&arm.label.text, names),
                 );
             }
-            let v = self.eval(&arm.value, scope);
+            // Arms share the numbers of their layers.
+            scope.repeats.clone_from(&repeats);
+            scope.dead = outer || arm.label.text != value;
+            let v = self.eval_arm(&arm.value, scope);
             if arm.label.text == value {
-                chosen = Some(v);
+                chosen.get_or_insert(v);
+            }
+        }
+        scope.dead = outer;
+        for arm in arms {
+            let mut used = BTreeMap::new();
+            super::layer::count_layers(&arm.value, &mut used);
+            for (kind, (n, _)) in used {
+                let before = repeats.get(&kind).map_or(0, |r| r.1);
+                let now = scope.repeats.entry(kind).or_insert((1, 0));
+                now.1 = now.1.max(before + n);
             }
         }
         chosen.unwrap_or_else(|| {
@@ -251,6 +293,17 @@ impl Checker<'_> {
                 .push(d.at(span, "").also(declared, "declared here").help(format!("add `{value} => …`")));
             Value::Error
         })
+    }
+
+    /// An arm; one that is not chosen does not count as a use of options.
+    fn eval_arm(&mut self, e: &ast::Expr, scope: &mut Scope) -> Value {
+        if !scope.dead {
+            return self.eval(e, scope);
+        }
+        let used: Vec<bool> = self.program.options.values().map(|o| o.used.get()).collect();
+        let value = self.eval(e, scope);
+        self.program.options.values().zip(used).for_each(|(o, u)| o.used.set(u));
+        value
     }
 
     fn index(&mut self, base: &ast::Expr, indices: &[ast::Expr], span: Span, scope: &mut Scope) -> Value {
@@ -402,30 +455,38 @@ impl Checker<'_> {
         }
     }
 
-    /// The value of a model statement, evaluated on first use; a cycle is reported once.
-    pub(super) fn lazily(
-        &mut self,
-        guide: bool,
-        n: &ast::Name,
-        eval: impl FnOnce(&mut Self) -> Value,
-    ) -> Value {
-        let key = (guide, n.text.clone());
+    /// The value of a statement, evaluated on first use; a circle is reported once.
+    pub(super) fn lazily(&mut self, space: Space, n: &ast::Name, eval: impl FnOnce(&mut Self) -> Value) -> Value {
+        let key = (space, n.text.clone());
         match self.states.get(&key) {
             Some(State::Done(v)) => return v.clone(),
-            Some(State::Open(first)) => {
-                let d = Diagnostic::new(Code::E0208, format!("`{}` is defined by itself", n.text));
-                let d = d
-                    .at(n.span, "read here, while it is being defined")
-                    .also(*first, "its definition starts from here");
-                self.diags.push(d);
-                return Value::Error;
-            }
+            Some(State::Open) => return self.circle(space, n),
             None => {}
         }
-        self.states.insert(key.clone(), State::Open(n.span));
+        self.states.insert(key.clone(), State::Open);
+        self.open.push(Open { space, name: n.text.clone(), span: n.span });
         let v = eval(self);
+        self.open.pop();
         self.states.insert(key, State::Done(v.clone()));
         v
+    }
+
+    /// E0208, with the circle, if `n` is being evaluated.
+    pub(super) fn circle(&mut self, space: Space, n: &ast::Name) -> Value {
+        let from = self.open.iter().position(|o| o.space == space && o.name == n.text).unwrap_or(0);
+        let steps: Vec<(String, Span)> = self.open[from..].iter().map(|o| (o.name.clone(), o.span)).collect();
+        let mut names: Vec<&str> = steps.iter().map(|s| s.0.as_str()).collect();
+        names.push(&n.text);
+        let mut d = Diagnostic::new(Code::E0208, format!("`{}` is defined by itself", n.text))
+            .at(n.span, format!("needs `{}` again", n.text));
+        for pair in steps.windows(2) {
+            d = d.also(pair[1].1, format!("`{}` needs `{}`", pair[0].0, pair[1].0));
+        }
+        if steps.len() > 1 {
+            d = d.note(format!("the circle: {}", names.join(" → ")));
+        }
+        self.diags.push(d);
+        Value::Error
     }
 }
 

@@ -1,10 +1,11 @@
-//! What is known only once everything has been checked: options in force, unused definitions and options.
+//! What is known only once everything has been checked: options in force, and what nothing uses.
 
 use super::Checker;
 use crate::compiled::OptionInfo;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::ExprId;
+use crate::model::{ExprId, ExprKind, Layer};
 use crate::resolve::ModelDef;
+use std::collections::BTreeSet;
 
 impl Checker<'_> {
     pub(super) fn finish(&mut self) {
@@ -22,26 +23,56 @@ impl Checker<'_> {
                 self.diags.push(d.at(o.decl.span, "declared here"));
             }
         }
-        self.unused_definitions();
+        if !self.diags.has_errors() {
+            self.unused();
+            self.untrained();
+        }
     }
 
-    /// W0604: a definition of the model that no site, weight or output reads.
-    fn unused_definitions(&mut self) {
-        if self.diags.has_errors() {
-            return;
+    /// W0604: a definition, parameter, net or function that no expression mentions, switched off or not.
+    fn unused(&mut self) {
+        let mentioned = self.mentioned();
+        let program = self.program;
+        let defines = program.model.iter().filter_map(|s| match &s.stmt {
+            ModelDef::Define(d) => Some((&d.name, "")),
+            _ => None,
+        });
+        let all = defines
+            .chain(program.params.iter().map(|p| (&p.name, "parameter ")))
+            .chain(program.nets.iter().map(|n| (&n.name, "net ")))
+            .chain(program.fns.iter().map(|f| (&f.name, "function ")));
+        let unused: Vec<_> = all.filter(|(n, _)| !mentioned.contains(n.text.as_str())).collect();
+        for (name, what) in unused {
+            let d = Diagnostic::new(Code::W0604, format!("{what}`{}` is declared and never used", name.text));
+            self.diags.push(d.at(name.span, "").help("remove it, or read it somewhere"));
         }
-        let mut used: Vec<ExprId> = vec![];
-        let mut roots = self.model.roots();
-        roots.extend(self.model.outputs.iter().map(|o| o.value));
-        self.model.walk(roots, |id| used.push(id));
-        for s in &self.program.model {
-            let ModelDef::Define(d) = &s.stmt else { continue };
-            let Some(id) = self.model.definitions.get(&d.name.text) else { continue };
-            if !used.contains(id) {
-                let d = Diagnostic::new(Code::W0604, format!("`{}` is defined and never used", d.name.text))
-                    .at(d.name.span, "");
-                self.diags.push(d);
+    }
+
+    /// W0603: parameters and nets that outputs read and no term of the objective reaches.
+    fn untrained(&mut self) {
+        let trained = self.learned(self.model.roots());
+        let shown = self.learned(self.model.outputs.iter().map(|o| o.value).collect());
+        for name in shown.difference(&trained) {
+            let param = self.program.params.iter().find(|p| p.name.text == *name && !p.frozen).map(|p| p.name.span);
+            let net = self.program.nets.iter().find(|n| n.name.text == *name).map(|n| n.name.span);
+            let Some(span) = param.or(net) else { continue };
+            let what = if param.is_some() { "parameter" } else { "net" };
+            let d = Diagnostic::new(Code::W0603, format!("{what} `{name}` is never trained"));
+            let d = d.at(span, "only outputs read it, and no term of the objective");
+            self.diags.push(d.help("it keeps its initial value; use it in the model, or write `frozen param`"));
+        }
+    }
+
+    /// Names of the parameters and nets with parameters that the roots and the latents they read depend on.
+    fn learned(&self, roots: Vec<ExprId>) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.model.walk(roots, |id| match &self.model.expr(id).kind {
+            ExprKind::Param(p) => drop(names.insert(self.model.params[*p].name.clone())),
+            ExprKind::Layer(Layer::Linear { path, .. } | Layer::Embed { path, .. }) => {
+                names.extend(path.split('.').next().map(str::to_owned));
             }
-        }
+            _ => {}
+        });
+        names
     }
 }

@@ -5,6 +5,7 @@ use crate::compiled::Init;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::Ty;
 use crate::model::{ExprKind, ParamDecl};
+use crate::resolve::not_compiled;
 use crate::source::Span;
 use crate::syntax::ast;
 use distributions::Support;
@@ -16,7 +17,13 @@ impl Checker<'_> {
             Some(&no) => no,
             None => {
                 let p = self.program.params.iter().find(|p| p.name.text == name)?;
-                let decl = self.param_decl(p)?;
+                if self.poisoned.contains(name) {
+                    return Some(Value::Error);
+                }
+                let Some(decl) = self.param_decl(p) else {
+                    self.poisoned.insert(name.to_owned());
+                    return Some(Value::Error);
+                };
                 self.params.insert(name.to_owned(), self.model.params.len());
                 self.model.params.push(decl);
                 self.model.params.len() - 1
@@ -26,24 +33,27 @@ impl Checker<'_> {
         Some(Value::Expr(self.push(ExprKind::Param(no), ty, span)))
     }
 
-    fn param_decl(&mut self, p: &ast::Param) -> Option<ParamDecl> {
+    pub(super) fn param_decl(&mut self, p: &ast::Param) -> Option<ParamDecl> {
         let scope = Scope::new(Block::Model, vec![]);
-        let axes = self.resolve_axes(&p.axes, &scope);
+        let axes = self.all_axes(&p.axes, &scope)?;
+        if !self.param_form(p, &axes) {
+            return None;
+        }
         let (support, of) = match &p.ty {
             None => (Support::Real, None),
             Some(t) => match t.name.text.as_str() {
                 "real" => (Support::Real, None),
                 "positive" | "nonneg" => (Support::Positive, None),
                 "unit" => (Support::Unit, None),
-                "simplex" => (Support::Simplex, self.simplex_axis(t, &axes, &scope)),
+                "simplex" => (Support::Simplex, Some(self.simplex_axis(t, &axes, &scope)?)),
                 other => {
                     let known = ["real", "positive", "nonneg", "unit", "simplex"];
                     let d = Diagnostic::new(Code::E0401, format!("a parameter cannot be `{other}`"))
                         .at(t.name.span, "");
                     self.diags.push(
-                        d.did_you_mean(other, known).note(format!("parameters are {}", known.join(", "))),
+                        d.did_you_mean(other, known).help(format!("parameters are {}", known.join(", "))),
                     );
-                    (Support::Real, None)
+                    return None;
                 }
             },
         };
@@ -55,6 +65,22 @@ impl Checker<'_> {
         Some(ParamDecl { name: p.name.text.clone(), ty, init, frozen: p.frozen, span: p.name.span })
     }
 
+    /// What the rest of the compiler cannot take.
+    fn param_form(&mut self, p: &ast::Param, axes: &[crate::model::AxisNo]) -> bool {
+        let plates = self.program_plates();
+        if let Some((name, _)) = p.axes.iter().zip(axes).find(|(_, a)| plates.contains(a)) {
+            let what = format!("a parameter with a value for each `{}`", name.text);
+            self.diags.push(not_compiled(name.span, &what).help("let a net compute it from the data of the element"));
+            return false;
+        }
+        if let Some(t) = p.ty.as_ref().filter(|t| t.may_miss || !t.axes.is_empty()) {
+            let d = Diagnostic::new(Code::E0401, "the type of a parameter has no brackets and no `?`").at(t.span, "");
+            self.diags.push(d.help(format!("write the axes after the name: `param {}[axis] : {}`", p.name.text, t.name.text)));
+            return false;
+        }
+        true
+    }
+
     fn simplex_axis(
         &mut self,
         t: &ast::Type,
@@ -63,15 +89,24 @@ impl Checker<'_> {
     ) -> Option<crate::model::AxisNo> {
         // `over` is part of the type's own syntax; without it the only axis serves.
         match (&t.over, axes) {
-            (Some(name), _) => self.resolve_axis(name, scope),
+            (Some(name), _) => {
+                let axis = self.resolve_axis(name, scope)?;
+                if axes.contains(&axis) {
+                    return Some(axis);
+                }
+                let d = Diagnostic::new(Code::E0303, format!("the parameter has no axis `{}`", name.text));
+                self.diags.push(d.at(name.span, format!("it has {}", self.show_axes(axes))));
+                None
+            }
             (None, [only]) => Some(*only),
             _ => {
-                self.report(
-                    Code::E0409,
-                    "a simplex runs along one axis",
-                    t.span,
-                    "write `simplex over axis`",
-                );
+                let shown = self.show_axes(axes);
+                let d = Diagnostic::new(Code::E0409, "a simplex sums to 1 along one axis: say which");
+                let d = d.at(t.span, format!("could be any of {shown}"));
+                self.diags.push(match axes.first() {
+                    Some(a) => d.help(format!("write `simplex over {}`", self.model.axis_name(*a))),
+                    None => d.help("give it an axis: `param w[axis] : simplex`"),
+                });
                 None
             }
         }
@@ -106,7 +141,11 @@ impl Checker<'_> {
                     Code::E0413,
                     format!("`init` is outside the support of a {support} parameter"),
                 );
-                self.diags.push(d.at(e.span, format!("this is {x}")));
+                let range = match support {
+                    Support::Unit => "a number between 0 and 1, both excluded",
+                    _ => "a number above 0",
+                };
+                self.diags.push(d.at(e.span, format!("this is {x}")).help(format!("give {range}")));
                 return None;
             }
         };

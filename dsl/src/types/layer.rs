@@ -82,6 +82,9 @@ impl Checker<'_> {
                 .push(d.at(name.span, "").help("define `net f(v[axis]) { return … }` and call it here"));
             return Value::Error;
         };
+        if let Some(over) = call.over.first() {
+            return self.report(Code::E0405, format!("`{}` takes no `over`", name.text), over.span, "");
+        }
         let mut out = None;
         for index in indices {
             let Some(axis) = super::is_name(index) else {

@@ -7,11 +7,15 @@
 mod axes;
 mod call;
 mod dist;
+mod expand;
 mod expr;
 mod finish;
 mod init;
 mod layer;
+mod names;
+mod objective;
 mod reduce;
+mod replace;
 mod stmt;
 pub mod train;
 
@@ -22,7 +26,10 @@ use crate::resolve::Program;
 use crate::source::Span;
 use crate::syntax::ast::{self, Name};
 use distributions::Support;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use call::is_builtin;
+pub(crate) use names::names_in;
 
 /// Checks a program; the model is meaningful only if no error was reported.
 pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnostics) -> Model {
@@ -34,6 +41,11 @@ pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnosti
         fields: BTreeMap::new(),
         params: BTreeMap::new(),
         stats: BTreeMap::new(),
+        poisoned: program.broken.iter().cloned().collect(),
+        called: BTreeSet::new(),
+        open: vec![],
+        budget: Budget::default(),
+        guessing: false,
     };
     c.declare_axes();
     c.declare_fields();
@@ -83,6 +95,8 @@ pub(crate) struct Scope {
     locals: Vec<(String, Value)>,
     /// Whether names outside `locals` are limited to options and other nets (inside a net).
     in_net: bool,
+    /// In an arm that is not chosen: what depends on other choices is not reported.
+    dead: bool,
     /// Path of parameters made here; none outside nets.
     path: Option<String>,
     /// Axis variables of the net or function being expanded.
@@ -94,14 +108,49 @@ pub(crate) struct Scope {
 impl Scope {
     fn new(block: Block, plates: Vec<AxisNo>) -> Self {
         let (locals, axis_vars, repeats) = (vec![], BTreeMap::new(), BTreeMap::new());
-        Self { block, plates, locals, in_net: false, path: None, axis_vars, repeats }
+        Self { block, plates, locals, in_net: false, dead: false, path: None, axis_vars, repeats }
     }
 }
+
+/// Name spaces of what is evaluated once, or cannot be inside itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Space {
+    Model,
+    Guide,
+    Stat,
+    Call,
+}
+
+/// What is being evaluated, outermost first.
+#[derive(Clone, Debug)]
+struct Open {
+    space: Space,
+    name: String,
+    span: Span,
+}
+
+/// What keeps a program that doubles itself from filling the machine.
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
+    /// Nets and functions written out so far.
+    calls: usize,
+    /// Expressions around the one at hand.
+    depth: usize,
+    /// Whether a limit was met and reported.
+    spent: bool,
+}
+
+/// Most calls of nets and functions in a model.
+const MAX_CALLS: usize = 10_000;
+/// Most typed expressions in a model.
+const MAX_EXPRS: usize = 100_000;
+/// Most expressions inside one another, through nets and definitions.
+const MAX_DEPTH: usize = 400;
 
 /// Progress of a lazily evaluated statement.
 #[derive(Clone, Debug)]
 enum State {
-    Open(Span),
+    Open,
     Done(Value),
 }
 
@@ -109,11 +158,19 @@ pub(crate) struct Checker<'a> {
     program: &'a Program,
     diags: &'a mut Diagnostics,
     model: Model,
-    /// Evaluated statements: (whether of the guide, name).
-    states: BTreeMap<(bool, String), State>,
+    /// Evaluated statements.
+    states: BTreeMap<(Space, String), State>,
     fields: BTreeMap<String, usize>,
     params: BTreeMap<String, usize>,
     stats: BTreeMap<String, usize>,
+    /// Names whose declarations were reported: uses of them are not.
+    poisoned: BTreeSet<String>,
+    /// Nets and functions that something calls.
+    called: BTreeSet<String>,
+    open: Vec<Open>,
+    budget: Budget,
+    /// Evaluating what an override replaced, only to compare.
+    guessing: bool,
 }
 
 impl Checker<'_> {
@@ -128,7 +185,25 @@ impl Checker<'_> {
         Value::Error
     }
 
+    /// Whether uses of a name are not to be reported as unknown.
+    fn is_silent(&self, name: &str) -> bool {
+        self.poisoned.contains(name) || self.program.dead.iter().any(|d| d == name)
+    }
+
+    /// E0210, once.
+    fn too_large(&mut self, span: Span) {
+        if !std::mem::replace(&mut self.budget.spent, true) {
+            let span = self.open.first().map_or(span, |o| o.span);
+            let d = Diagnostic::new(Code::E0210, "this model is too large once its nets are written out");
+            let d = d.at(span, format!("more than {MAX_CALLS} calls, or {MAX_DEPTH} inside one another"));
+            self.diags.push(d.help("look for a net or function that calls another several times, and so on"));
+        }
+    }
+
     fn push(&mut self, kind: ExprKind, ty: Ty, span: Span) -> ExprId {
+        if self.model.exprs.len() >= MAX_EXPRS {
+            self.too_large(span);
+        }
         self.model.exprs.push(Expr { kind, ty, span });
         ExprId(self.model.exprs.len() as u32 - 1)
     }
@@ -160,13 +235,34 @@ impl Checker<'_> {
         {
             return Some(a);
         }
+        if self.is_silent(&name.text) {
+            return None;
+        }
         let known: Vec<&str> = self.model.axes.iter().map(|a| a.name.as_str()).collect();
+        // The nearest axis stands in, so that one misspelling gives one message.
+        let near = crate::diagnostic::nearest(&name.text, known.iter().copied());
+        let stand_in = near.first().and_then(|n| self.model.find_axis(n));
         let d = Diagnostic::new(Code::E0301, format!("no axis called `{}`", name.text)).at(name.span, "");
-        self.diags.push(
-            d.did_you_mean(&name.text, known)
-                .note("axes are declared by `dim`, or owned by a category field"),
-        );
-        None
+        let d = d.did_you_mean(&name.text, known.iter().copied());
+        self.diags.push(match near[..] {
+            [only] => d.suggest(name.span, only),
+            [] => d.help(format!("declare it: `dim {}`; its axes so far are {}", name.text, known.join(", "))),
+            _ => d,
+        });
+        stand_in
+    }
+
+    /// All axes of a bracketed list, or none if one is unknown.
+    fn all_axes(&mut self, names: &[Name], scope: &Scope) -> Option<Vec<AxisNo>> {
+        let unknown = |c: &Self, n: &Name| !scope.axis_vars.contains_key(&n.text) && c.model.find_axis(&n.text).is_none();
+        let lost = names.iter().any(|n| unknown(self, n) && self.stand_in(n).is_none());
+        let axes = self.resolve_axes(names, scope);
+        (!lost).then_some(axes)
+    }
+
+    fn stand_in(&self, name: &Name) -> Option<AxisNo> {
+        let known = self.model.axes.iter().map(|a| a.name.as_str());
+        crate::diagnostic::nearest(&name.text, known).first().and_then(|n| self.model.find_axis(n))
     }
 
     /// Resolves a bracketed list; repeats are reported.

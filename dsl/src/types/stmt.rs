@@ -1,14 +1,14 @@
 //! Statements: sites, likelihoods, guides, objective, statistics, outputs.
 
 use super::dist::observable;
-use super::{Block, Checker, Scope, Value, is_name};
-use crate::compiled::{AxisSource, OutputInfo};
+use super::{Block, Checker, Scope, Space, Value, is_name};
+use crate::compiled::AxisSource;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
-use crate::model::{DistExpr, ExprId, ExprKind, OutputDecl, Site, SiteNo, StatDecl, TermKind, WeightDecl};
+use crate::model::{DistExpr, ExprKind, Site};
 use crate::resolve::{GuideDef, InPlates, ModelDef, not_compiled};
 use crate::source::Span;
-use crate::syntax::ast::{self, Name, ObjectiveStmtKind, TermSort, Treatment};
+use crate::syntax::ast::{self, Name, Treatment};
 use distributions::Support;
 
 impl Checker<'_> {
@@ -16,10 +16,11 @@ impl Checker<'_> {
     pub(super) fn statements(&mut self) {
         self.plate();
         for stat in &self.program.stats {
-            self.stat(stat);
+            self.stat(stat, &stat.name);
         }
         for s in &self.program.model {
-            let scope = Scope::new(Block::Model, self.plates_of(s));
+            let Some(plates) = self.plates_of(s) else { continue };
+            let scope = Scope::new(Block::Model, plates);
             match &s.stmt {
                 ModelDef::Observe(o) => self.observe(s, o),
                 def => drop(defined(def).map(|name| self.model_name(name, &scope))),
@@ -28,16 +29,27 @@ impl Checker<'_> {
         for s in &self.program.guide {
             match &s.stmt {
                 GuideDef::Treat(t) => self.treat(s, t),
-                GuideDef::Define(d) => drop(self.guide_name(&d.name)),
+                GuideDef::Define(d) => {
+                    let Some(plates) = self.guide_plates_of(s) else { continue };
+                    self.guide_name(&d.name, &Scope::new(Block::Guide, plates));
+                }
             }
         }
-        self.uncalled_nets();
+        // Those that nothing reads are looked at too.
+        for p in self.program.params.iter().filter(|p| !self.params.contains_key(&p.name.text)).collect::<Vec<_>>() {
+            if !self.poisoned.contains(&p.name.text) {
+                self.param_decl(p);
+            }
+        }
         for stmt in &self.program.objective {
             self.objective(stmt);
         }
         for output in &self.program.outputs {
             self.output(output);
         }
+        self.uncalled_nets();
+        self.replaced_nets();
+        self.asleep();
     }
 
     /// The plate that is minibatched: the only one over an axis of the data.
@@ -71,14 +83,23 @@ impl Checker<'_> {
         out
     }
 
-    fn plates_of<S>(&mut self, s: &InPlates<S>) -> Vec<AxisNo> {
-        let scope = Scope::new(Block::Model, vec![]);
-        s.plates.iter().filter_map(|p| self.resolve_axis(p, &scope)).collect()
+    /// The plates around a statement; none if one of them is unknown.
+    pub(super) fn plates_of<S>(&mut self, s: &InPlates<S>) -> Option<Vec<AxisNo>> {
+        self.all_axes(&s.plates, &Scope::new(Block::Model, vec![]))
+    }
+
+    /// The value of a model statement, afresh.
+    pub(super) fn model_stmt(&mut self, s: &InPlates<ModelDef>, plates: Vec<AxisNo>) -> Value {
+        match &s.stmt {
+            ModelDef::Site(site) => self.site(site, plates, s.span),
+            ModelDef::Define(d) => self.define(d, Block::Model, plates),
+            ModelDef::Observe(_) => Value::Error,
+        }
     }
 
     /// A plate of the guide must be one of the model.
-    fn guide_plates_of<S>(&mut self, s: &InPlates<S>) -> Vec<AxisNo> {
-        let plates = self.plates_of(s);
+    fn guide_plates_of<S>(&mut self, s: &InPlates<S>) -> Option<Vec<AxisNo>> {
+        let plates = self.plates_of(s)?;
         let known = self.program_plates();
         for (p, name) in plates.iter().zip(&s.plates) {
             if !known.contains(p) {
@@ -88,9 +109,10 @@ impl Checker<'_> {
                     name.span,
                     "opened only in the guide",
                 );
+                return None;
             }
         }
-        plates
+        Some(plates)
     }
 
     pub(super) fn visible_names(&self) -> Vec<String> {
@@ -117,21 +139,16 @@ impl Checker<'_> {
         else {
             return Value::Error;
         };
-        let plates = self.plates_of(s);
+        let Some(plates) = self.plates_of(s) else { return Value::Error };
         if let Some(p) = plates.iter().find(|p| !scope.plates.contains(p)) {
-            let p = self.model.axis_name(*p).to_owned();
-            let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
-            self.diags.push(
-                d.at(n.span, format!("has one value for each {p}"))
-                    .help(format!("move this into `plate {p} {{ … }}`")),
-            );
-            return Value::Error;
+            return self.outside_plate(n, *p);
         }
-        let span = s.span;
         let value = match &s.stmt {
-            ModelDef::Site(site) => self.lazily(false, n, |c| c.site(site, plates, span)),
-            ModelDef::Define(d) => self.lazily(false, n, |c| c.define(d, Block::Model, plates)),
             ModelDef::Observe(_) => Value::Error,
+            _ => self.lazily(Space::Model, n, |c| {
+                let value = c.model_stmt(s, plates);
+                c.keeps_promise(s, value)
+            }),
         };
         if let (Value::Expr(id), ModelDef::Define(_)) = (&value, &s.stmt) {
             self.model.definitions.insert(n.text.clone(), *id);
@@ -140,7 +157,7 @@ impl Checker<'_> {
     }
 
     /// The value of a guide's own definition.
-    pub(super) fn guide_name(&mut self, n: &Name) -> Value {
+    pub(super) fn guide_name(&mut self, n: &Name, scope: &Scope) -> Value {
         let found = self
             .program
             .guide
@@ -148,8 +165,11 @@ impl Checker<'_> {
             .find(|s| matches!(&s.stmt, GuideDef::Define(d) if d.name.text == n.text));
         let Some(InPlates { stmt: GuideDef::Define(d), .. }) = found else { return Value::Error };
         let Some(s) = found else { return Value::Error };
-        let plates = self.guide_plates_of(s);
-        self.lazily(true, n, |c| c.define(d, Block::Guide, plates))
+        let Some(plates) = self.guide_plates_of(s) else { return Value::Error };
+        if let Some(p) = plates.iter().find(|p| !scope.plates.contains(p)) {
+            return self.outside_plate(n, *p);
+        }
+        self.lazily(Space::Guide, n, |c| c.define(d, Block::Guide, plates))
     }
 
     /// The value of a latent site by name, if there is one.
@@ -160,8 +180,13 @@ impl Checker<'_> {
 
     fn define(&mut self, d: &ast::Define, block: Block, plates: Vec<AxisNo>) -> Value {
         let mut scope = Scope::new(block, plates);
-        let declared = self.resolve_axes(&d.axes, &scope);
+        let declared = self.all_axes(&d.axes, &scope);
         let value = self.eval(&d.value, &mut scope);
+        let Some(declared) = declared else { return Value::Error };
+        if let Some(name) = d.axes.iter().zip(&declared).find(|(_, a)| scope.plates.contains(a)).map(|x| x.0) {
+            self.plate_in_brackets(name);
+            return value;
+        }
         if let (Value::Expr(id), false) = (&value, declared.is_empty()) {
             let t = self.ty(*id).clone();
             let missing = declared.iter().find(|a| !t.axes.contains(a));
@@ -169,15 +194,16 @@ impl Checker<'_> {
             let shown = self.show_ty(&t);
             if let Some(a) = missing {
                 let a = self.model.axis_name(*a).to_owned();
-                self.report(
+                return self.report(
                     Code::E0303,
                     format!("`{}` is declared with axis `{a}`", d.name.text),
                     d.value.span,
                     shown,
                 );
-            } else if let Some(a) = extra {
+            }
+            if let Some(a) = extra {
                 let a = self.model.axis_name(a).to_owned();
-                self.report(
+                return self.report(
                     Code::E0306,
                     format!("`{}` has an unexpected axis `{a}`", d.name.text),
                     d.value.span,
@@ -188,19 +214,20 @@ impl Checker<'_> {
         value
     }
 
-    fn own_axes(&mut self, names: &[Name], plates: &[AxisNo]) -> Vec<AxisNo> {
-        let axes = self.resolve_axes(names, &Scope::new(Block::Model, plates.to_vec()));
+    fn own_axes(&mut self, names: &[Name], plates: &[AxisNo]) -> Option<Vec<AxisNo>> {
+        let axes = self.all_axes(names, &Scope::new(Block::Model, plates.to_vec()));
         for name in names {
-            if let Some(a) = self.model.find_axis(&name.text).filter(|a| plates.contains(a)) {
-                let a = self.model.axis_name(a).to_owned();
-                let d = Diagnostic::new(
-                    Code::E0309,
-                    format!("`{a}` is the plate; brackets list only further axes"),
-                );
-                self.diags.push(d.at(name.span, "leave this out").suggest(name.span, ""));
+            if self.model.find_axis(&name.text).is_some_and(|a| plates.contains(&a)) {
+                self.plate_in_brackets(name);
             }
         }
-        axes.into_iter().filter(|a| !plates.contains(a)).collect()
+        Some(axes?.into_iter().filter(|a| !plates.contains(a)).collect())
+    }
+
+    /// E0309.
+    fn plate_in_brackets(&mut self, name: &Name) {
+        let what = format!("`{}` is the plate; brackets list only further axes", name.text);
+        self.diags.push(Diagnostic::new(Code::E0309, what).at(name.span, "leave this out"));
     }
 
     fn dist(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<DistExpr> {
@@ -221,9 +248,8 @@ impl Checker<'_> {
             self.diags.push(not_compiled(cond.span, "`where` on a site"));
         }
         let axes = self.own_axes(&site.axes, &plates);
-        let Some(mut prior) = self.dist(&site.dist, &mut Scope::new(Block::Model, plates.clone())) else {
-            return Value::Error;
-        };
+        let prior = self.dist(&site.dist, &mut Scope::new(Block::Model, plates.clone()));
+        let (Some(axes), Some(mut prior)) = (axes, prior) else { return Value::Error };
         if !self.fit_to_site(&mut prior, &site.name.text, &axes, &plates, site.name.span) {
             return Value::Error;
         }
@@ -248,7 +274,7 @@ impl Checker<'_> {
             self.diags.push(not_compiled(cond.span, "`where` on a likelihood"));
         }
         let Some(target) = is_name(&o.target) else { return };
-        let plates = self.plates_of(s);
+        let Some(plates) = self.plates_of(s) else { return };
         let Some(&field) = self.fields.get(&target.text) else {
             let d = if self.model_has(&target.text) {
                 let d = Diagnostic::new(
@@ -257,7 +283,7 @@ impl Checker<'_> {
                 );
                 d.at(target.span, "a latent or a definition")
                     .help(format!("a latent is drawn: `{} ~ …`", target.text))
-            } else if self.program.dead.contains(&target.text) {
+            } else if self.is_silent(&target.text) {
                 return;
             } else {
                 let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))
@@ -305,7 +331,11 @@ impl Checker<'_> {
     }
 
     fn treat(&mut self, s: &InPlates<GuideDef>, t: &ast::Treat) {
-        let plates = self.guide_plates_of(s);
+        // The site counts as treated, whatever is wrong with its treatment.
+        if let Some(no) = self.model.find_site(&t.name.text) {
+            self.model.sites[no].guide_span = Some(s.span);
+        }
+        let Some(plates) = self.guide_plates_of(s) else { return };
         if let Some(cond) = &t.cond {
             self.diags.push(not_compiled(cond.span, "`where` in the guide"));
         }
@@ -313,9 +343,8 @@ impl Checker<'_> {
             Treatment::Dist(e) => e,
             Treatment::Strategy { strategy, span, .. } => {
                 self.diags.push(not_compiled(*span, &format!("the guide's `{}`", strategy.word())));
-                // The site counts as treated.
-                if let Some(no) = self.model.find_site(&t.name.text) {
-                    self.model.sites[no].guide_span = Some(s.span);
+                if self.model.find_site(&t.name.text).is_none() {
+                    self.guide_of_nothing(t);
                 }
                 return;
             }
@@ -323,7 +352,6 @@ impl Checker<'_> {
         let Some(no) = self.model.find_site(&t.name.text) else {
             return self.guide_of_nothing(t);
         };
-        self.model.sites[no].guide_span = Some(s.span);
         if self.model.sites[no].observed.is_some() {
             let d = Diagnostic::new(
                 Code::E0510,
@@ -357,191 +385,32 @@ impl Checker<'_> {
 
     fn guide_of_nothing(&mut self, t: &ast::Treat) {
         // A site whose own statement was reported already is not reported again here.
-        if self.model_has(&t.name.text) || self.program.dead.contains(&t.name.text) {
-            let is_site =
-                |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
-            if self.program.model.iter().any(is_site) || self.program.dead.contains(&t.name.text) {
-                return;
-            }
-        }
-        let known: Vec<String> =
-            self.model.sites.iter().filter(|s| s.observed.is_none()).map(|s| s.name.clone()).collect();
-        let d = Diagnostic::new(Code::E0502, format!("the model draws no latent called `{}`", t.name.text));
-        self.diags.push(d.at(t.name.span, "").did_you_mean(&t.name.text, known.iter().map(String::as_str)));
-    }
-
-    fn stat(&mut self, stat: &ast::Stat) {
-        let mut scope = Scope::new(Block::Stat, vec![]);
-        let axes = self.resolve_axes(&stat.axes, &scope);
-        let Some(value) = self.eval_number(&stat.value, &mut scope) else {
-            return;
+        let is_site =
+            |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
+        let observed = |s: &InPlates<ModelDef>| {
+            matches!(&s.stmt, ModelDef::Observe(o) if is_name(&o.target).is_some_and(|n| n.text == t.name.text))
         };
-        // A category axis on the left means: within each of its labels.
-        let within = axes.iter().find_map(|a| match &self.model.axes[a.0 as usize].source {
-            AxisSource::Category(field) if !self.ty(value).axes.contains(a) => {
-                self.fields.get(field).copied()
-            }
-            _ => None,
+        if self.program.model.iter().any(|s| is_site(s) || observed(s)) || self.is_silent(&t.name.text) {
+            return;
+        }
+        let what = format!("the model draws no latent called `{}`", t.name.text);
+        let d = Diagnostic::new(Code::E0502, what);
+        if let Some(s) =
+            self.program.model.iter().find(|s| defined(&s.stmt).is_some_and(|n| n.text == t.name.text))
+        {
+            let d = d.at(t.name.span, "").also(s.span, "a definition, not a latent");
+            self.diags.push(d.help("a definition follows from latents and needs no guide"));
+            return;
+        }
+        let known: Vec<String> = self.program.model.iter().filter(|s| matches!(s.stmt, ModelDef::Site(_)))
+            .filter_map(|s| defined(&s.stmt)).map(|n| n.text.clone()).collect();
+        let near = crate::diagnostic::nearest(&t.name.text, known.iter().map(String::as_str));
+        let d = d.at(t.name.span, "").did_you_mean(&t.name.text, known.iter().map(String::as_str));
+        self.diags.push(if near.is_empty() && !known.is_empty() {
+            d.help(format!("its latents are {}", known.join(", ")))
+        } else {
+            d
         });
-        let t = self.ty(value).clone();
-        let own = within.and_then(|f| self.model.fields[f].ty.of);
-        let expected: Vec<AxisNo> = axes.iter().copied().filter(|a| Some(*a) != own).collect();
-        if t.axes.iter().copied().collect::<Vec<_>>() != {
-            let mut e = expected.clone();
-            e.sort_unstable();
-            e
-        } {
-            let shown = self.show_axes(&t.axes);
-            self.report(
-                Code::E0303,
-                format!("`{}` is declared with axes {}", stat.name.text, self.show_axes(&axes)),
-                stat.value.span,
-                format!("has {shown}"),
-            );
-            return;
-        }
-        let ty = Ty::new(axes.iter().copied().collect(), super::numeric(t.support));
-        self.stats.insert(stat.name.text.clone(), self.model.stats.len());
-        self.model.stats.push(StatDecl { name: stat.name.text.clone(), value, within, ty });
-    }
-
-    /// Nets that nothing calls are still checked, on inputs of the declared axes.
-    fn uncalled_nets(&mut self) {
-        let mut used: Vec<String> = vec![];
-        self.model.exprs.iter().for_each(|e| {
-            if let ExprKind::Layer(
-                crate::model::Layer::Linear { path, .. } | crate::model::Layer::Embed { path, .. },
-            ) = &e.kind
-            {
-                used.extend(path.split('.').next().map(str::to_owned));
-            }
-        });
-        for net in self.program.nets.iter().filter(|n| !used.contains(&n.name.text)) {
-            let mut scope =
-                Scope { in_net: true, path: Some(net.name.text.clone()), ..Scope::new(Block::Model, vec![]) };
-            for formal in &net.formals.inputs {
-                let axes = self.resolve_axes(&formal.axes, &scope);
-                let t = Ty::new(axes.into_iter().collect(), Support::Real);
-                let id = self.push(ExprKind::Const(0.0), t, formal.span);
-                scope.locals.push((formal.name.text.clone(), Value::Expr(id)));
-            }
-            if let Some(c) = &net.formals.conditions {
-                scope.locals.push((c.text.clone(), Value::Conditions(vec![])));
-            }
-            for d in &net.body {
-                let v = self.with_path(&d.name.text, &d.value, &mut scope);
-                scope.locals.push((d.name.text.clone(), v));
-            }
-            if !(net.formals.inputs.is_empty() && net.formals.conditions.is_some()) {
-                self.eval(&net.returns, &mut scope);
-            }
-        }
-    }
-
-    fn objective(&mut self, stmt: &ast::ObjectiveStmt) {
-        match &stmt.kind {
-            ObjectiveStmtKind::Weight { is_override, terms, by } => {
-                let by_id = self.eval_number(by, &mut Scope::new(Block::Objective, vec![]));
-                for term in terms {
-                    self.weight(term, *is_override, by_id, by.span, stmt.span);
-                }
-            }
-            ObjectiveStmtKind::Estimate { .. } => self.diags.push(not_compiled(stmt.span, "`estimate`")),
-            ObjectiveStmtKind::Ignore(_) => self.diags.push(not_compiled(stmt.span, "`ignore`")),
-            ObjectiveStmtKind::Minimize(_) => self.diags.push(not_compiled(stmt.span, "`minimize`")),
-            ObjectiveStmtKind::Maximize(_) => self.diags.push(not_compiled(stmt.span, "`maximize`")),
-            ObjectiveStmtKind::Draw(_) => self.diags.push(not_compiled(stmt.span, "`draw`")),
-            ObjectiveStmtKind::Define(_) => {
-                self.diags.push(not_compiled(stmt.span, "a definition in `objective`"))
-            }
-            ObjectiveStmtKind::When(_) | ObjectiveStmtKind::Error => {}
-        }
-    }
-
-    fn weight(&mut self, term: &ast::Term, is_override: bool, by: Option<ExprId>, by_span: Span, span: Span) {
-        let site = self.model.find_site(&term.site.text).filter(|s| self.gives_term(*s, term.sort));
-        let Some(site) = site else {
-            if self.program.dead.contains(&term.site.text) || self.diags.has_errors() {
-                return;
-            }
-            let known: Vec<String> = (0..self.model.sites.len()).map(|s| self.term_name(s)).collect();
-            let name = format!("{}({})", term.sort.word(), term.site.text);
-            let d =
-                Diagnostic::new(Code::E0601, format!("the objective has no term `{name}`")).at(term.span, "");
-            self.diags.push(d.note(format!("its terms are {}", known.join(", "))));
-            return;
-        };
-        let kind = if term.sort == TermSort::Lik { TermKind::Lik } else { TermKind::Kl };
-        let old = self.model.weights.iter().position(|w| w.kind == kind && w.site == site);
-        let name = self.term_name(site);
-        match old {
-            Some(i) if !is_override => {
-                let d = Diagnostic::new(Code::E0204, format!("`{name}` has a weight already"));
-                let d = d.at(term.span, "").also(self.model.weights[i].span, "given here");
-                self.diags.push(d.help("to replace it, write `override weight …`"));
-            }
-            None if is_override => {
-                let d = Diagnostic::new(
-                    Code::E0205,
-                    format!("`override` of the weight of `{name}`, which has none"),
-                );
-                self.diags.push(d.at(term.span, "nothing to replace"));
-            }
-            _ => {}
-        }
-        let Some(by) = by else { return };
-        if !self.ty(by).axes.is_empty() {
-            let t = self.ty(by).clone();
-            self.report(Code::E0306, "a weight is a single number", by_span, self.show_ty(&t));
-            return;
-        }
-        if matches!(self.model.expr(by).kind, ExprKind::Const(0.0)) {
-            let d = Diagnostic::new(Code::E0609, format!("the weight of `{name}` is always zero"))
-                .at(by_span, "");
-            self.diags.push(d.help("a term with weight 0 takes no part; leave its site out of the model"));
-            return;
-        }
-        let new = WeightDecl { kind, site, by, span };
-        match old {
-            Some(i) => self.model.weights[i] = new,
-            None => self.model.weights.push(new),
-        }
-    }
-
-    fn gives_term(&self, site: SiteNo, sort: TermSort) -> bool {
-        match sort {
-            TermSort::Lik => self.model.sites[site].observed.is_some(),
-            TermSort::Kl => self.model.sites[site].observed.is_none(),
-            TermSort::Prior => false,
-        }
-    }
-
-    fn term_name(&self, site: SiteNo) -> String {
-        let s = &self.model.sites[site];
-        format!("{}({})", if s.observed.is_some() { "lik" } else { "kl" }, s.name)
-    }
-
-    fn output(&mut self, o: &ast::Output) {
-        let mut scope = Scope::new(Block::Output, self.program_plates());
-        let declared = self.resolve_axes(&o.axes, &scope);
-        let Some(value) = self.eval_expr(&o.value, &mut scope) else { return };
-        if let Some(a) = declared.iter().find(|a| !self.ty(value).axes.contains(a)) {
-            let t = self.ty(value).clone();
-            let a = self.model.axis_name(*a).to_owned();
-            self.report(
-                Code::E0303,
-                format!("output `{}` needs axis `{a}`", o.name.text),
-                o.value.span,
-                self.show_ty(&t),
-            );
-            return;
-        }
-        let info = OutputInfo {
-            name: o.name.text.clone(),
-            destination: o.to.as_ref().map(ast::Path::dotted),
-            span: o.span,
-        };
-        self.model.outputs.push(OutputDecl { info, value });
     }
 }
 
@@ -553,7 +422,7 @@ fn site_ty(d: &DistExpr, plates: &[AxisNo], axes: &[AxisNo]) -> Ty {
 }
 
 /// The name that a model statement gives a value to.
-fn defined(def: &ModelDef) -> Option<&Name> {
+pub(super) fn defined(def: &ModelDef) -> Option<&Name> {
     match def {
         ModelDef::Site(s) => Some(&s.name),
         ModelDef::Define(d) => Some(&d.name),

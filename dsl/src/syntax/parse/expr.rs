@@ -339,7 +339,7 @@ fn arm(start: Tokens<'_>, opening: Token) -> Res<'_, (Arm, usize)> {
 /// Whether the right side of `=` is a distribution beyond doubt: a call of a known family.
 pub(super) fn is_family_call(value: &Expr) -> bool {
     let ExprKind::Call(call) = &value.kind else { return false };
-    matches!(&call.callee.kind, ExprKind::Name(name) if FAMILIES.contains(&name.text.as_str()))
+    matches!(&call.callee.kind, ExprKind::Name(name) if distributions::find(&name.text).is_some() || name.text == "Mixture")
 }
 
 /// Whether the right side of `~` cannot be a distribution, whatever the names mean.
@@ -354,25 +354,3 @@ pub(super) fn is_plain_value(value: &Expr) -> bool {
             | ExprKind::Record(_)
     )
 }
-
-/// The families of version one, as far as syntax is concerned: to tell `=` from `~`.
-const FAMILIES: [&str; 18] = [
-    "Normal",
-    "LogisticNormal",
-    "LogNormal",
-    "NB",
-    "ZINB",
-    "Poisson",
-    "Bernoulli",
-    "Categorical",
-    "Binomial",
-    "BetaBinomial",
-    "Multinomial",
-    "Beta",
-    "Gamma",
-    "Dirichlet",
-    "Exponential",
-    "Delta",
-    "Mixture",
-    "NegativeBinomial",
-];

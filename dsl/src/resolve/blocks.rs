@@ -1,0 +1,161 @@
+//! Statements of the model, guide and objective: which are alive, what replaces what.
+
+use super::merge::{Kind, Merger, Space, replace};
+use super::{GuideDef, InPlates, ModelDef, Replaced, not_compiled};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::syntax::ast::{self, GuideStmtKind, ModelStmtKind, Name, ObjectiveStmtKind};
+
+impl Merger<'_> {
+    pub(super) fn model(&mut self, stmts: &[ast::ModelStmt], plates: &[Name], alive: bool) {
+        for stmt in stmts {
+            let (name, kind, is_override, def) = match &stmt.kind {
+                ModelStmtKind::Plate(p) => {
+                    if let Some(weight) = &p.weight {
+                        self.diags.push(not_compiled(weight.span, "a plate's `weight`"));
+                    }
+                    let inner = with_plate(plates, &p.axis, self.diags);
+                    self.model(&p.body, &inner, alive);
+                    continue;
+                }
+                ModelStmtKind::When(w) => {
+                    let holds = self.decide(&w.condition);
+                    self.model(&w.body, plates, alive && holds);
+                    continue;
+                }
+                ModelStmtKind::Error => continue,
+                ModelStmtKind::Draw(d) => {
+                    self.program.broken.push(d.name.text.clone());
+                    self.diags.push(not_compiled(stmt.span, "`draw`"));
+                    continue;
+                }
+                ModelStmtKind::Site(s) => (&s.name, Kind::Latent, s.is_override, ModelDef::Site(s.clone())),
+                ModelStmtKind::Define(d) => {
+                    (&d.name, Kind::Definition, d.is_override, ModelDef::Define(d.clone()))
+                }
+                ModelStmtKind::Observe(o) => {
+                    let ast::ExprKind::Name(name) = &o.target.kind else {
+                        self.diags.push(not_compiled(o.target.span, "an indexed `observe`"));
+                        continue;
+                    };
+                    (name, Kind::Likelihood, o.is_override, ModelDef::Observe(o.clone()))
+                }
+            };
+            let space = if kind == Kind::Likelihood { Space::Likelihood } else { Space::Value };
+            if let (ModelDef::Site(_), Some(field)) = (&def, self.field_names.get(&name.text)) {
+                let d = Diagnostic::new(
+                    Code::E0203,
+                    format!("`{}` is data: its distribution is observed", name.text),
+                );
+                let d = d
+                    .at(name.span, "")
+                    .also(*field, "a field")
+                    .help(format!("write `observe {} ~ …`", name.text));
+                self.diags.push(d.suggest_before(name.span, "observe "));
+            } else if !alive {
+                self.program.dead.push(name.text.clone());
+                let (ModelDef::Site(ast::Site { dist: value, .. })
+                | ModelDef::Observe(ast::Observe { dist: value, .. })
+                | ModelDef::Define(ast::Define { value, .. })) = &def;
+                self.sleep(value);
+            } else if self.declare(space, name, is_override, kind) {
+                let likelihood = space == Space::Likelihood;
+                let same = |old: &InPlates<ModelDef>| {
+                    model_name(&old.stmt).is_some_and(|(n, l)| n == name.text && l == likelihood)
+                };
+                let new = InPlates { plates: plates.to_vec(), stmt: def, span: stmt.span };
+                let old = replace(&mut self.program.model, new, same).filter(|_| space == Space::Value);
+                self.program.replaced.extend(old.map(|o| (name.text.clone(), Replaced::Model(o))));
+            }
+        }
+    }
+
+    pub(super) fn guide(&mut self, stmts: &[ast::GuideStmt], plates: &[Name], alive: bool) {
+        for stmt in stmts {
+            let (name, kind, is_override, def) = match &stmt.kind {
+                GuideStmtKind::Plate(p) => {
+                    let inner = with_plate(plates, &p.axis, self.diags);
+                    self.guide(&p.body, &inner, alive);
+                    continue;
+                }
+                GuideStmtKind::When(w) => {
+                    let holds = self.decide(&w.condition);
+                    self.guide(&w.body, plates, alive && holds);
+                    continue;
+                }
+                GuideStmtKind::Error => continue,
+                GuideStmtKind::Draw(d) => {
+                    self.program.broken.push(d.name.text.clone());
+                    self.diags.push(not_compiled(stmt.span, "`draw`"));
+                    continue;
+                }
+                GuideStmtKind::Treat(t) => {
+                    (&t.name, Kind::Treatment, t.is_override, GuideDef::Treat(t.clone()))
+                }
+                GuideStmtKind::Define(d) => {
+                    (&d.name, Kind::Definition, d.is_override, GuideDef::Define(d.clone()))
+                }
+            };
+            if !alive {
+                self.program.asleep_treatments.push(name.text.clone());
+                match &def {
+                    GuideDef::Treat(ast::Treat { how: ast::Treatment::Dist(value), .. }) => self.sleep(value),
+                    GuideDef::Define(d) => {
+                        self.program.dead.push(name.text.clone());
+                        self.sleep(&d.value);
+                    }
+                    GuideDef::Treat(_) => {}
+                }
+            } else if self.declare(Space::Guide, name, is_override, kind) {
+                let same = |old: &InPlates<GuideDef>| guide_name(&old.stmt) == name.text;
+                replace(
+                    &mut self.program.guide,
+                    InPlates { plates: plates.to_vec(), stmt: def, span: stmt.span },
+                    same,
+                );
+            }
+        }
+    }
+
+    pub(super) fn objective(&mut self, stmts: &[ast::ObjectiveStmt], alive: bool) {
+        for stmt in stmts {
+            match &stmt.kind {
+                ObjectiveStmtKind::When(w) => {
+                    let holds = self.decide(&w.condition);
+                    self.objective(&w.body, alive && holds);
+                }
+                _ if alive => self.program.objective.push(stmt.clone()),
+                ObjectiveStmtKind::Weight { by: value, .. }
+                | ObjectiveStmtKind::Minimize(value)
+                | ObjectiveStmtKind::Maximize(value) => self.sleep(value),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn with_plate(plates: &[Name], axis: &Name, diags: &mut Diagnostics) -> Vec<Name> {
+    if let Some(outer) = plates.iter().find(|p| p.text == axis.text) {
+        let d = Diagnostic::new(Code::E0310, format!("plate `{}` is opened inside itself", axis.text));
+        diags.push(d.at(axis.span, "again here").also(outer.span, "already open"));
+        return plates.to_vec();
+    }
+    plates.iter().cloned().chain([axis.clone()]).collect()
+}
+
+fn model_name(def: &ModelDef) -> Option<(&str, bool)> {
+    match def {
+        ModelDef::Site(s) => Some((&s.name.text, false)),
+        ModelDef::Define(d) => Some((&d.name.text, false)),
+        ModelDef::Observe(o) => match &o.target.kind {
+            ast::ExprKind::Name(n) => Some((&n.text, true)),
+            _ => None,
+        },
+    }
+}
+
+fn guide_name(def: &GuideDef) -> &str {
+    match def {
+        GuideDef::Treat(t) => &t.name.text,
+        GuideDef::Define(d) => &d.name.text,
+    }
+}
