@@ -4,14 +4,17 @@ use crate::compiled::{
     AxisInfo, Bound, Library, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot, TrainSettings,
 };
 use crate::derive::derive;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{ExprId, ExprKind, Model};
 use crate::objective::Objective;
 use crate::resolve::{Program, merge};
-use crate::source::{FileId, Sources};
+use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use crate::types::check;
 use crate::{lower, objective, syntax};
+
+/// Warnings and notes about the whole program, which an error elsewhere makes doubtful.
+const AFTER_ERRORS: [Code; 5] = [Code::W0603, Code::W0604, Code::W0605, Code::W0516, Code::E0517];
 
 /// What is set from outside the source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,15 +60,20 @@ impl Compiled {
         if program.incomplete {
             return None;
         }
-        let model = check(&program, &sets, diags);
+        let broken: Vec<Span> = diags.iter().filter_map(Diagnostic::span).collect();
         let mut found = Diagnostics::new();
-        let objective = derive(&model, &program, &mut found);
-        // Sites that were reported are not in the model, so errors of the others stand. Warnings can wait.
-        if diags.has_errors() {
-            found.retain(|d| d.severity == Severity::Error && d.code != Code::E0606);
-        }
+        let model = check(&program, &sets, &mut found);
+        // Sites that were reported are not in the model, so errors of the others stand.
+        let mut more = Diagnostics::new();
+        let objective = derive(&model, &program, &mut more);
+        let empty = |d: &Diagnostic| d.code == Code::E0606 && (found.has_errors() || diags.has_errors());
+        more.retain(|d| !empty(d));
+        found.extend(more);
+        // What stands where another stage has complained already follows from that.
+        found.retain(|d| d.span().is_none_or(|s| !broken.contains(&s)));
         diags.extend(found);
         if diags.has_errors() {
+            diags.retain(|d| !AFTER_ERRORS.contains(&d.code));
             return None;
         }
         let slots = used_slots(&model);

@@ -161,13 +161,15 @@ impl Merger<'_> {
         let knobs = self.program.dims.iter().filter(|d| matches!(d.kind, ast::DimKind::Size(_)));
         let mut known: Vec<&str> = knobs.map(|d| d.name.text.as_str()).collect();
         known.extend(self.program.option_order.iter().map(String::as_str));
+        let list = match known[..] {
+            [] => "it has no options and no sizes to set".to_owned(),
+            _ => format!("its options and sizes: {}", known.join(", ")),
+        };
         known.extend(crate::types::train::KEYS);
         let d = Diagnostic::new(
             Code::E0206,
             format!("the model has no option, axis or training setting `{name}`"),
         );
-        let list =
-            format!("options and sizes: {}", known.iter().take(12).copied().collect::<Vec<_>>().join(", "));
         self.diags.push(d.did_you_mean(name, known.clone()).note(list));
     }
 }

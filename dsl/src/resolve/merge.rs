@@ -70,7 +70,8 @@ fn collect(
             let name = path.dotted();
             let Some((full, text)) = library.find(&name) else {
                 let what = format!("no model called `{name}` beside this file or in the library");
-                diags.push(Diagnostic::new(Code::E0201, what).at(path.span, ""));
+                let d = Diagnostic::new(Code::E0201, what).at(path.span, "");
+                diags.push(d.help("`svic list` shows the library; a file of your own stands beside this one"));
                 complete = false;
                 continue;
             };
@@ -169,7 +170,14 @@ impl Merger<'_> {
                     Diagnostic::new(Code::E0204, format!("`{}` is inherited and defined again", name.text));
                 let d = d.at(name.span, "").also(old.span, format!("inherited from here: {}", old.kind.words()));
                 Some(if old.kind == kind && !matches!(kind, Kind::Field | Kind::Statistic | Kind::Function) {
-                    d.help(format!("to replace it, write `override {}`", name.text)).suggest_before(name.span, "override ")
+                    let (word, edit) = match kind {
+                        Kind::Parameter => ("param ", false),
+                        Kind::Net => ("net ", false),
+                        Kind::Likelihood => ("observe ", false),
+                        _ => ("", true),
+                    };
+                    let d = d.help(format!("to replace it, write `override {word}{}`", name.text));
+                    if edit { d.suggest_before(name.span, "override ") } else { d }
                 } else {
                     d.help("choose another name")
                 })

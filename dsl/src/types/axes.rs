@@ -133,7 +133,8 @@ impl Checker<'_> {
         } else if let Some(p) = axes.iter().skip(1).find(|a| plates.contains(a) && !plates.contains(&axes[0])) {
             let p = self.model.axis_name(*p).to_owned();
             let at = field.ty.axes.iter().find(|n| n.text == p).map_or(field.ty.span, |n| n.span);
-            let d = not_compiled(at, &format!("a field that does not list `{p}` first"));
+            let what = format!("a field that does not list `{p}` first cannot be compiled by this version");
+            let d = Diagnostic::new(Code::E0106, what).at(at, "");
             self.diags.push(d.help(format!("matrices are stored with a row for each {p}: list `{p}` first")));
         }
         if kind == SlotKind::Category

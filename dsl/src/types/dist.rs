@@ -70,10 +70,17 @@ impl Checker<'_> {
                     Code::E0404,
                     format!("arguments of `{}` are given by name", family.name()),
                 );
-                self.diags.push(
-                    d.at(first.span, "which parameter is this?")
-                        .help(format!("write `{}({sets})`", family.name())),
-                );
+                let d = d.at(first.span, "which parameter is this?");
+                let fits = family.parameter_sets().iter().find(|s| s.len() == call.args.len());
+                self.diags.push(match fits.filter(|_| positional.len() == call.args.len()) {
+                    Some(set) => {
+                        let args = set.iter().zip(&call.args);
+                        let args: Vec<String> =
+                            args.map(|(p, a)| format!("{} = {}", p.name, short(&a.value))).collect();
+                        d.help(format!("if that is the order meant: `{}({})`", family.name(), args.join(", ")))
+                    }
+                    None => d.help(format!("give one complete set by name: {sets}")),
+                });
                 return None;
             }
             return Some(
@@ -164,7 +171,12 @@ impl Checker<'_> {
         {
             let d = Diagnostic::new(Code::E0412, format!("`{}` was given probabilities", p.name))
                 .at(e.span, shown);
-            self.diags.push(d.help("write `probs = …`, or drop the softmax or sigmoid"));
+            let known = family.parameter_sets().iter().flat_map(|s| s.iter()).any(|p| p.name == "probs");
+            let drop = "leave out the softmax or sigmoid that made them";
+            self.diags.push(match known && p.name == "logits" {
+                true => d.help(format!("write `probs = {}`, or {drop}", short(e))),
+                false => d.help(drop),
+            });
             return false;
         }
         let sign = self.sign(id);
@@ -182,14 +194,16 @@ impl Checker<'_> {
         let probs = p.name == "probs" && numeric(t.support) == Support::Real;
         let (code, headline) = match probs {
             true => (Code::E0412, format!("`probs` of `{}` was given any real numbers", family.name())),
-            false => (Code::E0401, format!("`{}` of `{}` must be {}", p.name, family.name(), p.support)),
+            false => (Code::E0401, format!("`{}` of `{}` must be {}", p.name, family.name(), words(p.support))),
         };
         let d = Diagnostic::new(code, headline).at(e.span, format!("this is {shown}"));
         self.diags.push(match (probs, p.support) {
-            (true, _) => d.help("write `logits = …`, or map them by `sigmoid` or `softmax`"),
-            (_, Support::Positive | Support::Nonneg) => d.help("map it there: `exp(…)` or `softplus(…)`"),
-            (_, Support::Unit) => d.help("map it there: `sigmoid(…)`"),
-            (_, Support::Simplex) => d.help("map it there: `softmax(…)`"),
+            (true, _) => d.help(format!("write `logits = {}`, or map them by `sigmoid` or `softmax`", short(e))),
+            (_, Support::Positive | Support::Nonneg) => {
+                d.help(format!("map it there: `exp({0})` or `softplus({0})`", short(e)))
+            }
+            (_, Support::Unit) => d.help(format!("map it there: `sigmoid({})`", short(e))),
+            (_, Support::Simplex) => d.help(format!("map it there: `softmax({})`", short(e))),
             _ => d,
         });
         false
@@ -249,6 +263,23 @@ impl Checker<'_> {
         }
     }
 
+    /// The smallest part of an expression, within its own text, that brings an axis in.
+    fn where_axis_enters(&self, id: ExprId, axis: AxisNo) -> Span {
+        let mut at = id;
+        loop {
+            let span = self.model.expr(at).span;
+            let inside = |s: Span| s.file == span.file && span.start <= s.start && s.end <= span.end;
+            let with: Vec<ExprId> = self
+                .model
+                .operands(at)
+                .into_iter()
+                .filter(|o| self.ty(*o).axes.contains(&axis) && inside(self.model.expr(*o).span))
+                .collect();
+            let [only] = with[..] else { return span };
+            at = only;
+        }
+    }
+
     /// Fills in an event axis that only the site knows, and checks that no argument carries an axis that the site lacks.
     pub(super) fn fit_to_site(
         &mut self,
@@ -272,9 +303,9 @@ impl Checker<'_> {
         let allowed: Vec<AxisNo> = axes.iter().chain(plates).copied().chain(d.event).collect();
         for id in d.params.clone() {
             let t = self.ty(id).clone();
-            if let Some(a) = t.axes.iter().find(|a| !allowed.contains(a)) {
-                let a = self.model.axis_name(*a).to_owned();
-                let at = self.model.expr(id).span;
+            if let Some(axis) = t.axes.iter().find(|a| !allowed.contains(a)) {
+                let a = self.model.axis_name(*axis).to_owned();
+                let at = self.where_axis_enters(id, *axis);
                 let diag = Diagnostic::new(Code::E0306, format!("this makes `{name}` depend on every `{a}`"));
                 let diag = diag.at(at, format!("has {}", self.show_axes(&t.axes)));
                 self.diags.push(
@@ -298,6 +329,40 @@ impl Checker<'_> {
             return false;
         }
         true
+    }
+}
+
+/// The text of an expression, if it is short.
+fn short(e: &ast::Expr) -> String {
+    let text = crate::syntax::print::print_expr(e);
+    if text.len() <= 40 && !text.contains('\n') { text } else { "…".into() }
+}
+
+/// What values are, for a label.
+pub(super) fn plural(s: Support) -> &'static str {
+    match s {
+        Support::Positive => "numbers above 0",
+        Support::Nonneg => "numbers from 0",
+        Support::Unit => "numbers between 0 and 1",
+        Support::Simplex => "proportions",
+        Support::Count => "counts",
+        Support::Bool => "truth values",
+        Support::Category => "labels",
+        _ => "real numbers",
+    }
+}
+
+/// What values must be, for a headline.
+fn words(s: Support) -> &'static str {
+    match s {
+        Support::Positive => "above 0",
+        Support::Nonneg => "0 or above",
+        Support::Unit => "between 0 and 1",
+        Support::Simplex => "proportions that sum to 1",
+        Support::Count => "whole numbers from 0",
+        Support::Bool => "true or false",
+        Support::Category => "a category",
+        _ => "a real number",
     }
 }
 

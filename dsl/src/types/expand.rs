@@ -11,7 +11,6 @@ impl Checker<'_> {
     pub(super) fn net(&mut self, net: &ast::Net, callee: &ast::Name, call: &Call, span: Span, scope: &mut Scope) -> Value {
         let mut inner = self.callee_scope(scope);
         inner.path = Some(net.name.text.clone());
-        self.called.insert(net.name.text.clone());
         if !self.bind_formals(&net.formals, &net.name, call, span, scope, &mut inner) {
             return Value::Error;
         }
@@ -45,7 +44,6 @@ impl Checker<'_> {
         scope: &mut Scope,
     ) -> Value {
         let mut inner = self.callee_scope(scope);
-        self.called.insert(f.name.text.clone());
         if !self.bind_formals(&f.formals, &f.name, call, span, scope, &mut inner) {
             return Value::Error;
         }
@@ -54,12 +52,16 @@ impl Checker<'_> {
 
     /// Evaluates a body, unless it is inside itself or there are too many.
     fn inside(&mut self, callee: &ast::Name, eval: impl FnOnce(&mut Self) -> Value) -> Value {
+        self.called.insert(callee.text.clone());
         if self.open.iter().any(|o| o.space == Space::Call && o.name == callee.text) {
             return self.circle(Space::Call, callee);
         }
         self.budget.calls += 1;
         if self.budget.calls > super::MAX_CALLS {
             self.too_large(callee.span);
+        }
+        if self.poisoned.contains(&callee.text) {
+            return Value::Error;
         }
         self.open.push(Open { space: Space::Call, name: callee.text.clone(), span: callee.span });
         let value = eval(self);
@@ -242,11 +244,11 @@ impl Checker<'_> {
                 },
             }
         }
-        let shown = self.show_axes(&local);
+        let shown = self.has_axes(&local);
         if let Some(a) = expected.iter().find(|a| !local.contains(a)) {
             let a = self.model.axis_name(*a).to_owned();
             let d = Diagnostic::new(Code::E0303, format!("input `{}` needs axis `{a}`", formal.name.text));
-            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
+            self.diags.push(d.at(at, shown).also(formal.span, "declared here"));
             return false;
         }
         if let Some(a) = local.iter().find(|a| !expected.contains(a)) {
@@ -255,7 +257,7 @@ impl Checker<'_> {
                 Code::E0306,
                 format!("input `{}` has an unexpected axis `{a}`", formal.name.text),
             );
-            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
+            self.diags.push(d.at(at, shown).also(formal.span, "declared here"));
             return false;
         }
         true

@@ -142,7 +142,13 @@ impl Checker<'_> {
         } else if self.model.find_axis(&n.text).is_some() {
             d = d.help(format!("`{}` is an axis; axes stand in brackets and after `over`", n.text));
         } else {
+            let near = crate::diagnostic::nearest(&n.text, known.iter().map(String::as_str));
+            if let [only] = near[..] {
+                d = d.suggest(n.span, only);
+            }
             d = d.did_you_mean(&n.text, known.iter().map(String::as_str));
+            // One misspelling gives one message, however often it is read.
+            self.poisoned.insert(n.text.clone());
         }
         self.diags.push(d);
         Value::Error

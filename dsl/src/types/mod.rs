@@ -48,6 +48,7 @@ pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnosti
         guessing: false,
     };
     c.declare_axes();
+    c.plate();
     c.declare_fields();
     c.statements();
     c.model.train = train::settings(program, sets, c.diags);
@@ -222,6 +223,11 @@ impl Checker<'_> {
         format!("[{}]", names.join(", "))
     }
 
+    /// `has [gene]`, or that there is nothing to list.
+    fn has_axes(&self, axes: &[AxisNo]) -> String {
+        if axes.is_empty() { "has no axis of its own".into() } else { format!("has {}", self.show_axes(axes)) }
+    }
+
     /// What is known of a value, in words.
     fn show_ty(&self, t: &Ty) -> String {
         let of = t.of.map_or(String::new(), |a| format!(" over {}", self.model.axis_name(a)));
@@ -246,7 +252,8 @@ impl Checker<'_> {
         let d = d.did_you_mean(&name.text, known.iter().copied());
         self.diags.push(match near[..] {
             [only] => d.suggest(name.span, only),
-            [] => d.help(format!("declare it: `dim {}`; its axes so far are {}", name.text, known.join(", "))),
+            [] if known.is_empty() => d.help(format!("declare it: `dim {}`", name.text)),
+            [] => d.help(format!("declare it, `dim {}`, or use one of {}", name.text, known.join(", "))),
             _ => d,
         });
         stand_in
@@ -260,6 +267,7 @@ impl Checker<'_> {
         (!lost).then_some(axes)
     }
 
+    /// The nearest declared axis.
     fn stand_in(&self, name: &Name) -> Option<AxisNo> {
         let known = self.model.axes.iter().map(|a| a.name.as_str());
         crate::diagnostic::nearest(&name.text, known).first().and_then(|n| self.model.find_axis(n))

@@ -140,7 +140,11 @@ impl Checker<'_> {
             crate::resolve::Replaced::Net(n) => n.body.iter().map(|d| &d.value).chain([&n.returns]).collect(),
             crate::resolve::Replaced::Param(_) => vec![],
         }));
-        exprs.into_iter().for_each(|e| names_in(e, &mut |n, _| drop(out.insert(n.text.as_str()))));
+        for e in exprs {
+            names_in(e, &mut |n, _| {
+                out.insert(n.text.as_str());
+            });
+        }
         out
     }
 }

@@ -49,7 +49,10 @@ impl Checker<'_> {
                         Code::E0313,
                         format!("`{name}` is the enclosing plate and cannot be reduced inside it"),
                     );
-                    self.diags.push(d.at(*at, "each element is on its own here"));
+                    let d = d.at(*at, "each element is on its own here");
+                    self.diags.push(d.help(format!(
+                        "for one number over every {name}, declare a `stat` and read it here"
+                    )));
                     fine = false;
                 } else if !t.axes.contains(a) {
                     let d =

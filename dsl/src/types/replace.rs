@@ -1,7 +1,7 @@
 //! What an `override` must keep, and nets that nothing calls.
 
 use super::{Checker, Scope, Space, Value, numeric};
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use crate::model::ty::{self, Ty};
 use crate::model::{DistExpr, ExprKind};
 use crate::resolve::{InPlates, ModelDef, Replaced};
@@ -51,7 +51,11 @@ impl Checker<'_> {
             None => value,
             Some((was, is)) => {
                 let d = Diagnostic::new(Code::E0408, format!("`override` changes what `{}` is", name.text));
-                let d = d.at(name.span, format!("now {is}")).also(old.span, format!("was {was}"));
+                let at = super::stmt::defined(&old.stmt).map_or(old.span, |n| n.span);
+                let d = d.at(name.span, format!("now {is}")).also(at, format!("was {was}"));
+                if exact && self.model.sites.last().is_some_and(|s| s.name == name.text) {
+                    self.model.sites.pop();
+                }
                 self.diags.push(d.help("keep axes and support, because other statements rely on them; or use a new name"));
                 Value::Error
             }
@@ -72,7 +76,7 @@ impl Checker<'_> {
                     let Some(new) = self.program.nets.iter().find(|n| n.name.text == *name) else { continue };
                     let of = |c: &mut Self, net| {
                         c.guess(|c| {
-                            let value = c.net_alone(net);
+                            let value = c.net_alone(net, Support::Real);
                             c.promise(&value)
                         })
                     };
@@ -81,6 +85,7 @@ impl Checker<'_> {
                         let d = Diagnostic::new(Code::E0408, format!("`override` changes what net `{name}` returns"));
                         let d = d.at(new.returns.span, format!("now {is}")).also(old.returns.span, format!("was {was}"));
                         self.diags.push(d.help("keep parts, axes and support, because other statements rely on them"));
+                        self.poisoned.insert(name.clone());
                     }
                 }
             }
@@ -108,6 +113,7 @@ impl Checker<'_> {
             let at = new.ty.as_ref().map_or(new.name.span, |t| new.name.span.to(t.span));
             let d = d.at(at, format!("now {}", shown(new))).also(old.name.span, format!("was {}", shown(old)));
             self.diags.push(d.help("keep axes and type, because other statements rely on them; or use a new name"));
+            self.poisoned.insert(new.name.text.clone());
         }
     }
 
@@ -153,24 +159,33 @@ impl Checker<'_> {
     }
 
     /// Nets that nothing calls are still checked, on inputs of the declared axes. What they need of their inputs'
-    /// supports is unknown.
+    /// supports is unknown: a message about supports counts if it stands for inputs of every kind.
     pub(super) fn uncalled_nets(&mut self) {
         for net in self.program.nets.iter().filter(|n| !self.called.contains(&n.name.text)).collect::<Vec<_>>() {
-            let found = self.guess(|c| {
-                let before = c.diags.clone();
-                c.net_alone(net);
-                let mut found = c.diags.clone();
-                found.retain(|d| d.severity == Severity::Error && !before.iter().any(|b| b == d));
-                found.retain(|d| !d.code.as_str().starts_with("E04") || d.code == Code::E0405);
-                found
-            });
+            let mut found = self.errors_alone(net, Support::Real);
+            for support in [Support::Positive, Support::Bool] {
+                if found.iter().any(|d| about_supports(d)) {
+                    let other = self.errors_alone(net, support);
+                    found.retain(|d| !about_supports(d) || other.iter().any(|o| o == d));
+                }
+            }
             self.diags.extend(found);
         }
     }
 
+    fn errors_alone(&mut self, net: &ast::Net, inputs: Support) -> Diagnostics {
+        self.guess(|c| {
+            let before = c.diags.clone();
+            c.net_alone(net, inputs);
+            let mut found = c.diags.clone();
+            found.retain(|d| d.severity == Severity::Error && !before.iter().any(|b| b == d));
+            found
+        })
+    }
+
     /// The value of a net on inputs of its declared axes; axis variables have no axis to stand for and give an error
     /// value.
-    fn net_alone(&mut self, net: &ast::Net) -> Value {
+    fn net_alone(&mut self, net: &ast::Net, inputs: Support) -> Value {
         let mut scope = Scope {
             in_net: true,
             path: Some(net.name.text.clone()),
@@ -182,12 +197,12 @@ impl Checker<'_> {
         }
         for formal in &net.formals.inputs {
             let axes = self.resolve_axes(&formal.axes, &scope);
-            let input = self.stand_in_value(axes.into_iter().collect(), formal.span);
+            let input = self.stand_in_value(Ty::new(axes.into_iter().collect(), inputs), formal.span);
             scope.locals.push((formal.name.text.clone(), input));
         }
         if let Some(c) = &net.formals.conditions {
             // With nothing before the bar, a condition is all there is to read.
-            let alone = net.formals.inputs.is_empty().then(|| self.stand_in_value(Default::default(), c.span));
+            let alone = net.formals.inputs.is_empty().then(|| self.stand_in_value(Ty::scalar(inputs), c.span));
             let list = alone.into_iter().filter_map(|v| if let Value::Expr(id) = v { Some(id) } else { None });
             let list = list.collect();
             scope.locals.push((c.text.clone(), Value::Conditions(list)));
@@ -195,10 +210,10 @@ impl Checker<'_> {
         self.net_body(net, &mut scope)
     }
 
-    /// A value of which only the axes are known; not a literal, so that nothing folds it.
-    fn stand_in_value(&mut self, axes: crate::model::AxisSet, span: Span) -> Value {
+    /// A value of which only the type is known; not a literal, so that nothing folds it.
+    fn stand_in_value(&mut self, ty: Ty, span: Span) -> Value {
         let zero = self.constant(0.0, span);
-        Value::Expr(self.push(ExprKind::Stop(zero), Ty::new(axes, Support::Real), span))
+        Value::Expr(self.push(ExprKind::Stop(zero), ty, span))
     }
 }
 
@@ -233,4 +248,8 @@ fn keeps_support(old: &Ty, new: &Ty, exact: bool) -> bool {
     (old.support != Support::Bool || new.support == Support::Bool)
         && (!a.nonneg || b.nonneg)
         && (!a.positive || b.positive)
+}
+
+fn about_supports(d: &Diagnostic) -> bool {
+    d.code.as_str().starts_with("E04") && d.code != Code::E0405
 }

@@ -1,6 +1,6 @@
 //! Statements: sites, likelihoods, guides, objective, statistics, outputs.
 
-use super::dist::observable;
+use super::dist::{observable, plural};
 use super::{Block, Checker, Scope, Space, Value, is_name};
 use crate::compiled::AxisSource;
 use crate::diagnostic::{Code, Diagnostic};
@@ -14,7 +14,7 @@ use distributions::Support;
 impl Checker<'_> {
     /// Everything but axes, fields and training settings.
     pub(super) fn statements(&mut self) {
-        self.plate();
+        self.replaced_nets();
         for stat in &self.program.stats {
             self.stat(stat, &stat.name);
         }
@@ -48,37 +48,46 @@ impl Checker<'_> {
             self.output(output);
         }
         self.uncalled_nets();
-        self.replaced_nets();
         self.asleep();
     }
 
-    /// The plate that is minibatched: the only one over an axis of the data.
-    fn plate(&mut self) {
-        let mut plates = self.program_plates();
-        plates.retain(|p| self.model.axes[p.0 as usize].source == AxisSource::Data);
-        if let [first, second, ..] = plates[..] {
-            let span = self
-                .program
-                .model
-                .iter()
-                .flat_map(|s| &s.plates)
-                .find(|p| p.text == self.model.axis_name(second))
-                .map(|p| p.span);
+    /// The plate that is minibatched: the only one over an axis of the data. Of several, the one with a likelihood.
+    pub(super) fn plate(&mut self) {
+        let named: Vec<&Name> = self.program.model.iter().flat_map(|s| &s.plates).collect();
+        let observed = self.program.model.iter().filter(|s| matches!(s.stmt, ModelDef::Observe(_)));
+        let first: Vec<&Name> = observed.flat_map(|s| &s.plates).chain(named.iter().copied()).collect();
+        let data = |c: &Self, n: &Name| {
+            c.plate_axis(n).filter(|a| c.model.axes[a.0 as usize].source == AxisSource::Data)
+        };
+        self.model.plate = first.into_iter().find_map(|n| data(self, n));
+        let Some(plate) = self.model.plate else { return };
+        let mut told: Vec<AxisNo> = vec![plate];
+        for name in named {
+            let Some(a) = data(self, name).filter(|a| !told.contains(a)) else { continue };
+            told.push(a);
             let what = format!(
                 "a second plate over the data (`{}` beside `{}`)",
-                self.model.axis_name(second),
-                self.model.axis_name(first)
+                self.model.axis_name(a),
+                self.model.axis_name(plate)
             );
-            self.diags.push(not_compiled(span.unwrap_or_default(), &what));
+            self.diags.push(not_compiled(name.span, &what));
         }
-        self.model.plate = plates.first().copied();
     }
 
-    /// Axes of all plates of the model.
+    /// The axis of a plate; for a misspelt one, the axis that was meant.
+    fn plate_axis(&self, name: &Name) -> Option<AxisNo> {
+        self.model.find_axis(&name.text).or_else(|| self.stand_in(name))
+    }
+
+    /// Axes of all plates of the model, but for data plates beside the minibatched one, which have been reported.
     pub(super) fn program_plates(&self) -> Vec<AxisNo> {
-        let mut out = vec![];
+        let mut out: Vec<AxisNo> = vec![];
         for name in self.program.model.iter().flat_map(|s| &s.plates) {
-            out.extend(self.model.find_axis(&name.text).filter(|a| !out.contains(a)));
+            let second = |a: &AxisNo| {
+                self.model.plate.is_some_and(|p| p != *a)
+                    && self.model.axes[a.0 as usize].source == AxisSource::Data
+            };
+            out.extend(self.plate_axis(name).filter(|a| !out.contains(a) && !second(a)));
         }
         out
     }
@@ -100,7 +109,13 @@ impl Checker<'_> {
     /// A plate of the guide must be one of the model.
     fn guide_plates_of<S>(&mut self, s: &InPlates<S>) -> Option<Vec<AxisNo>> {
         let plates = self.plates_of(s)?;
-        let known = self.program_plates();
+        let known: Vec<AxisNo> = self
+            .program
+            .model
+            .iter()
+            .flat_map(|s| &s.plates)
+            .filter_map(|n| self.plate_axis(n))
+            .collect();
         for (p, name) in plates.iter().zip(&s.plates) {
             if !known.contains(p) {
                 self.report(
@@ -276,16 +291,20 @@ impl Checker<'_> {
         let Some(target) = is_name(&o.target) else { return };
         let Some(plates) = self.plates_of(s) else { return };
         let Some(&field) = self.fields.get(&target.text) else {
-            let d = if self.model_has(&target.text) {
+            let treats =
+                |s: &InPlates<GuideDef>| matches!(&s.stmt, GuideDef::Treat(t) if t.name.text == target.text);
+            let d = if self.is_silent(&target.text) {
+                return;
+            } else if self.model_has(&target.text) || self.program.guide.iter().any(treats) {
                 let d = Diagnostic::new(
                     Code::E0203,
                     format!("`{}` is not data and cannot be observed", target.text),
                 );
-                d.at(target.span, "a latent or a definition")
-                    .help(format!("a latent is drawn: `{} ~ …`", target.text))
-            } else if self.is_silent(&target.text) {
-                return;
+                self.poisoned.insert(target.text.clone());
+                d.at(target.span, "no field of this name")
+                    .help(format!("a latent is drawn without `observe`: `{} ~ …`", target.text))
             } else {
+                self.poisoned.insert(target.text.clone());
                 let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))
                     .at(target.span, "");
                 d.did_you_mean(&target.text, self.fields.keys().map(String::as_str))
@@ -308,14 +327,22 @@ impl Checker<'_> {
         let words = (field_ty.support, dist.family.support());
         if !fits {
             let d = Diagnostic::new(Code::E0402, format!("`{}` cannot come from `{family}`", target.text));
-            self.diags.push(
-                d.at(target.span, format!("values are {}", words.0))
-                    .also(dist.span, format!("gives values that are {}", words.1)),
-            );
+            let d = d
+                .at(target.span, format!("holds {}", plural(words.0)))
+                .also(dist.span, format!("gives {}", plural(words.1)))
+                .also(self.model.fields[field].slot.span, "declared here");
+            self.diags.push(match words {
+                (Support::Real | Support::Nonneg | Support::Positive, Support::Count) => d.help(
+                    "if the data are counts, declare the field `count` and bind raw counts; else use a continuous family such as `Normal`",
+                ),
+                _ => d.help("choose a family for such values, or another field"),
+            });
         } else if doubtful {
             let d =
                 Diagnostic::new(Code::W0402, format!("counts are given to `{family}`, a continuous family"));
-            self.diags.push(d.at(target.span, "holds counts").also(dist.span, ""));
+            let d = d.at(target.span, format!("holds {}", plural(words.0)));
+            let d = d.also(dist.span, format!("gives {}", plural(words.1)));
+            self.diags.push(d.help("raw counts want `NB`, `ZINB` or `Poisson`"));
         }
         let site = Site {
             name: target.text.clone(),
@@ -350,7 +377,10 @@ impl Checker<'_> {
             }
         };
         let Some(no) = self.model.find_site(&t.name.text) else {
-            return self.guide_of_nothing(t);
+            self.guide_of_nothing(t);
+            // Mistakes in the distribution itself show too.
+            self.dist(dist, &mut Scope::new(Block::Guide, plates));
+            return;
         };
         if self.model.sites[no].observed.is_some() {
             let d = Diagnostic::new(

@@ -56,7 +56,12 @@ pub(super) fn settings(
             continue;
         }
         if s.key.text == "freeze" {
-            out.freeze.extend(s.target.as_ref().map(ast::Path::dotted));
+            freeze(&mut out, program, s, diags);
+            continue;
+        }
+        if let Some(target) = &s.target {
+            let d = Diagnostic::new(Code::E0206, format!("`{}` is about the whole training", s.key.text));
+            diags.push(d.at(target.span, "leave this out"));
             continue;
         }
         let word = is_name(&s.value).map(|n| Static::Word(n.text.clone()));
@@ -64,6 +69,14 @@ pub(super) fn settings(
         apply(&mut out, &s.key.text, value, Some(s.value.span), diags);
     }
     for (name, text) in sets.iter().filter(|s| is_key(&s.0) && !program.options.contains_key(&s.0)) {
+        if LATER.contains(&name.as_str()) || name == "freeze" {
+            let d = Diagnostic::new(Code::E0206, format!("`{name}` cannot be set on the command line"));
+            diags.push(match name.as_str() {
+                "freeze" => d.help("write it into the source: `train { freeze decoder = true }`"),
+                _ => d.note("this version does not act on it"),
+            });
+            continue;
+        }
         let value = match (text.parse::<f64>(), text.parse::<bool>()) {
             (Ok(x), _) => Static::Number(x),
             (_, Ok(b)) => Static::Bool(b),
@@ -72,6 +85,29 @@ pub(super) fn settings(
         apply(&mut out, name, Some(value), None, diags);
     }
     out
+}
+
+/// A parameter path, or the beginning of one.
+fn freeze(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+    let Some(path) = &s.target else {
+        let d = Diagnostic::new(Code::E0206, "`freeze` needs the path of a parameter").at(s.span, "");
+        return diags.push(d.help("write `freeze decoder = true`"));
+    };
+    let nets = program.nets.iter().map(|n| n.name.text.as_str());
+    let known: Vec<&str> = nets.chain(program.params.iter().map(|p| p.name.text.as_str())).collect();
+    let Some(first) = path.parts.first() else { return };
+    if !known.contains(&first.text.as_str()) {
+        let d = Diagnostic::new(Code::E0206, format!("no net or parameter called `{}` to freeze", first.text));
+        return diags.push(d.at(first.span, "").did_you_mean(&first.text, known.iter().copied()));
+    }
+    match StaticEnv(program).eval(&s.value) {
+        Some(Static::Bool(true)) => out.freeze.push(path.dotted()),
+        Some(Static::Bool(false)) => out.freeze.retain(|p| *p != path.dotted()),
+        _ => {
+            let d = Diagnostic::new(Code::E0411, "`freeze` needs `true` or `false`");
+            diags.push(d.at(s.value.span, ""));
+        }
+    }
 }
 
 fn apply(
