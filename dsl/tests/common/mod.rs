@@ -1,0 +1,202 @@
+//! Shared by tests: the checked-in library, made-up data of any shape, and runs of lowered graphs in f64.
+
+use autodiff_runtime::backend::reference::evaluate;
+use autodiff_runtime::graph::Dtype;
+use autodiff_runtime::{Feed, StepKey, Variables};
+use dsl::diagnostic::{Diagnostics, render_concise};
+use dsl::source::Sources;
+use dsl::{
+    AxisSource, Bound, Compiled, CovariateShape, FeedSpec, Library, Lowered, Mode, Purpose, Request, Settings,
+    SlotKind, compile,
+};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub struct Stdlib;
+
+impl Library for Stdlib {
+    fn find(&self, path: &str) -> Option<(String, String)> {
+        let file = root().join("../stdlib").join(format!("{path}.svi"));
+        Some((format!("{path}.svi"), std::fs::read_to_string(file).ok()?))
+    }
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Names and texts of the `.svi` files of a folder.
+pub fn texts(folder: &str) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(root().join(folder)).expect("the folder is checked in");
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "svi"));
+    paths.sort();
+    let name = |p: &PathBuf| p.file_stem().expect("a file").to_string_lossy().into_owned();
+    paths.iter().map(|p| (name(p), std::fs::read_to_string(p).expect("a readable file"))).collect()
+}
+
+pub fn compile_with(text: &str, sets: &[(&str, &str)]) -> (Option<Compiled>, Diagnostics, Sources) {
+    let mut sources = Sources::new();
+    let file = sources.add("model.svi", text);
+    let sets = sets.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    let (compiled, diagnostics) = compile(&mut sources, file, &Settings { sets }, &Stdlib);
+    (compiled, diagnostics, sources)
+}
+
+pub fn compiled(text: &str, sets: &[(&str, &str)]) -> Compiled {
+    let (compiled, diagnostics, sources) = compile_with(text, sets);
+    compiled.unwrap_or_else(|| panic!("{sets:?}\n{text}\n{}", render_concise(&sources, &diagnostics)))
+}
+
+/// A small shape for every axis; everything present, or only what must be.
+pub fn bound(c: &Compiled, n_rows: usize, everything: bool) -> Bound {
+    let mut b = Bound { n_rows, ..Bound::default() };
+    for (i, axis) in c.axes().iter().enumerate().filter(|(_, a)| Some(a.name.as_str()) != c.plate()) {
+        let optional = |f: &str| c.slots().iter().any(|s| s.name == *f && s.optional);
+        match &axis.source {
+            AxisSource::Category(f) if !everything && optional(f) => {}
+            AxisSource::Data => drop(b.sizes.insert(axis.name.clone(), 5 + i % 2)),
+            AxisSource::Category(_) => drop(b.sizes.insert(axis.name.clone(), 2 + i % 2)),
+            AxisSource::Knob(_) | AxisSource::Labels(_) => {}
+        }
+    }
+    for slot in c.slots().iter().filter(|s| everything || !s.optional) {
+        b.present.insert(slot.name.clone());
+        if slot.kind == SlotKind::Covariates {
+            let (categorical, continuous) = (vec![("donor".to_owned(), 3)], vec!["age".to_owned()]);
+            b.covariates.insert(slot.name.clone(), CovariateShape { categorical, continuous });
+        }
+    }
+    b
+}
+
+pub fn request(purpose: Purpose, mode: Mode, n_batch: usize) -> Request {
+    Request { purpose, mode, n_batch }
+}
+
+/// A number in (0, 1) that depends on nothing but its name and place.
+pub fn noise(name: &str, at: &[usize]) -> f64 {
+    let mut h = 0xcbf2_9ce4_8422_2325_u64;
+    let bytes = name.bytes().map(u64::from).chain(at.iter().map(|a| *a as u64 + 257));
+    for b in bytes {
+        h = (h ^ b).wrapping_mul(0x0100_0000_01b3);
+        h ^= h >> 29;
+    }
+    h = (h ^ (h >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    ((h >> 12) as f64 + 0.5) / (1u64 << 52) as f64
+}
+
+/// Made-up data and parameters under their names, each name first mapped by `canonical`.
+pub struct World<'a> {
+    pub model: &'a Compiled,
+    pub bound: Bound,
+    pub canonical: fn(&str) -> String,
+    pub epoch: f64,
+    pub step: u64,
+}
+
+impl World<'_> {
+    fn slot_value(&self, field: &str, at: &[usize]) -> f64 {
+        let u = noise(&(self.canonical)(field), at);
+        let kind = self.model.slots().iter().find(|s| s.name == field).map(|s| s.kind);
+        match kind {
+            Some(SlotKind::Count) => (u * u * 9.0).floor(),
+            Some(SlotKind::Bool) => f64::from(u8::from(u > 0.5)),
+            Some(SlotKind::Positive | SlotKind::Nonneg) => 0.5 + 2.0 * u,
+            Some(SlotKind::Unit) => u,
+            _ => 4.0 * u - 2.0,
+        }
+    }
+
+    fn feed(&self, spec: &FeedSpec, sizes: &[usize], has_rows: bool, rows: &[usize]) -> (Vec<f64>, Vec<u32>) {
+        let labels = |name: &str| self.bound.sizes.get(name).copied().unwrap_or(1);
+        let places = |name: &str, value: &dyn Fn(&[usize]) -> f64| {
+            let n: usize = sizes.iter().product();
+            let _ = name;
+            (0..n)
+                .map(|mut i| {
+                    let mut at = vec![0; sizes.len()];
+                    for (d, size) in sizes.iter().enumerate().rev() {
+                        at[d] = i % size;
+                        i /= size;
+                    }
+                    if has_rows {
+                        at[0] = rows[at[0]];
+                    }
+                    value(&at)
+                })
+                .collect::<Vec<f64>>()
+        };
+        match spec {
+            FeedSpec::Field(f) => {
+                let reals = places(f, &|at| self.slot_value(f, at));
+                let n = labels(f) as f64;
+                let codes = places(f, &|at| (noise(&(self.canonical)(f), at) * n).floor());
+                (reals, codes.iter().map(|c| *c as u32).collect())
+            }
+            FeedSpec::CovariateCategory { field, column } => {
+                let n = self.bound.covariates[field].categorical.iter().find(|c| c.0 == *column).expect("bound").1;
+                let codes = places(column, &|at| (noise(column, at) * n as f64).floor());
+                (vec![], codes.iter().map(|c| *c as u32).collect())
+            }
+            FeedSpec::CovariateReals(f) => (places(f, &|at| noise(f, at) - 0.5), vec![]),
+            FeedSpec::Rows => (vec![], rows.iter().map(|r| *r as u32).collect()),
+            FeedSpec::Stat(s) => (self.statistic(s), vec![]),
+            FeedSpec::Epoch => (vec![self.epoch], vec![]),
+            FeedSpec::Total(f) => (places(f, &|at| 20.0 + 10.0 * noise(f, at)), vec![]),
+        }
+    }
+
+    fn statistic(&self, name: &str) -> Vec<f64> {
+        let n = self.bound.n_rows;
+        let l = self
+            .model
+            .lower(&self.bound, &request(Purpose::Statistics, Mode::Evaluate, n))
+            .expect("statistics lower");
+        self.run(&l, &(0..n).collect::<Vec<_>>())[name].clone()
+    }
+
+    /// Every output of a lowered graph, for the given rows of the data.
+    pub fn run(&self, l: &Lowered, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
+        let plate = self.model.plate().unwrap_or("");
+        let mut held = vec![];
+        for (spec, input) in l.feeds.iter().zip(l.graph.inputs()) {
+            let sizes: Vec<usize> = input.axes.iter().map(|a| l.graph.size(a)).collect();
+            let has_rows = input.axes.iter().next().is_some_and(|a| l.graph.axis(a).name == plate);
+            held.push((self.feed(spec, &sizes, has_rows, rows), input.dtype));
+        }
+        let feeds: Vec<Feed<'_, f64>> = held
+            .iter()
+            .map(|((reals, codes), dtype)| match dtype {
+                Dtype::Index => Feed::Index(codes),
+                _ => Feed::Dense(reals),
+            })
+            .collect();
+        let mut variables = Variables::new();
+        for v in &l.variables {
+            let n: usize = v.dims.iter().map(|d| d.size).product();
+            let name = (self.canonical)(&v.name);
+            let value = |i| {
+                let x = noise(&name, &[i]) - 0.5;
+                if v.name.ends_with("running_var") || v.name.contains(".var") { x + 1.0 } else { x }
+            };
+            variables.set(&v.name, (0..n).map(value).collect());
+        }
+        let names: Vec<String> = l.graph.outputs().iter().map(|o| o.0.clone()).collect();
+        let wanted: Vec<_> = l.graph.outputs().iter().map(|o| o.1).collect();
+        let key = StepKey { seed: 7, step: self.step };
+        let values = evaluate(&l.graph, &wanted, &variables, &feeds, key).expect("the graph runs");
+        names.into_iter().zip(values).collect()
+    }
+
+    /// Every output of the objective.
+    pub fn objective(&self, mode: Mode, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
+        let asked = request(Purpose::Objective, mode, rows.len());
+        let l = self.model.lower(&self.bound, &asked).expect("the objective lowers");
+        self.run(&l, rows)
+    }
+}
+
+pub fn same(name: &str) -> String {
+    name.to_owned()
+}
