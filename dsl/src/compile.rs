@@ -12,6 +12,7 @@ use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use crate::types::check;
 use crate::{lower, objective, syntax};
+use std::collections::BTreeMap;
 
 /// Warnings and notes about the whole program, which an error elsewhere makes doubtful.
 const AFTER_ERRORS: [Code; 5] = [Code::W0603, Code::W0604, Code::W0605, Code::W0516, Code::E0517];
@@ -225,15 +226,26 @@ fn used_slots(m: &Model) -> Vec<Slot> {
     m.fields.iter().zip(used).filter(|(_, u)| *u).map(|(f, _)| f.slot.clone()).collect()
 }
 
-/// The value of a scalar expression of the epoch.
-fn scalar(m: &Model, id: ExprId, epoch: f64) -> f64 {
-    match &m.expr(id).kind {
-        ExprKind::Const(c) => *c,
-        ExprKind::Ramp { from, to, epochs } if *epochs > 0.0 => {
-            from + (to - from) * (epoch / epochs).min(1.0)
-        }
-        ExprKind::Ramp { to, .. } => *to,
-        ExprKind::Elem(e, args) => e.eval(&args.iter().map(|a| scalar(m, *a, epoch)).collect::<Vec<_>>()),
-        _ => f64::NAN,
+/// The value of a scalar expression of the epoch; operands come before what reads them.
+fn scalar(m: &Model, root: ExprId, epoch: f64) -> f64 {
+    let mut reached = vec![];
+    m.walk([root], |id| reached.push(id));
+    reached.sort_unstable();
+    let mut values: BTreeMap<ExprId, f64> = BTreeMap::new();
+    for id in reached {
+        let value = match &m.expr(id).kind {
+            ExprKind::Const(c) => *c,
+            ExprKind::Ramp { from, to, epochs } if *epochs > 0.0 => {
+                from + (to - from) * (epoch / epochs).min(1.0)
+            }
+            ExprKind::Ramp { to, .. } => *to,
+            ExprKind::Elem(e, args) => {
+                let args: Vec<f64> = args.iter().map(|a| values.get(a).copied().unwrap_or(f64::NAN)).collect();
+                e.eval(&args)
+            }
+            _ => f64::NAN,
+        };
+        values.insert(id, value);
     }
+    values.get(&root).copied().unwrap_or(f64::NAN)
 }

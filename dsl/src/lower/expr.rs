@@ -2,20 +2,46 @@
 
 use super::{FieldValue, Lowerer};
 use crate::compiled::{DimRole, FeedSpec, Init, Purpose, SlotKind, VariableDim, VariableKind, VariableSpec};
-use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Reduction};
+use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Layer, Reduction};
 use autodiff_runtime::graph::Dtype;
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId, ReduceKind};
 use distributions::Support;
 
 impl Lowerer<'_> {
-    /// The node of an expression.
+    /// The node of an expression. Operands are computed first, on a stack of their own, so that long chains of
+    /// definitions do not nest calls.
     pub(super) fn expr(&mut self, id: ExprId) -> NodeId {
-        if let Some(&node) = self.memo.get(&id) {
-            return node;
+        let mut stack = vec![id];
+        while let Some(&top) = stack.last() {
+            if self.memo.contains_key(&top) {
+                stack.pop();
+                continue;
+            }
+            match self.reads(top).into_iter().find(|o| !self.memo.contains_key(o)) {
+                Some(operand) => stack.push(operand),
+                None => {
+                    let node = self.compute(top);
+                    self.memo.insert(top, node);
+                }
+            }
         }
-        let node = self.compute(id);
-        self.memo.insert(id, node);
-        node
+        self.memo[&id]
+    }
+
+    /// The operands that computing an expression is sure to need as nodes.
+    fn reads(&self, id: ExprId) -> Vec<ExprId> {
+        let kind = &self.m.expr(id).kind;
+        match kind {
+            ExprKind::Elem(..) | ExprKind::Softmax(..) | ExprKind::Average(_) | ExprKind::Stop(_) => self.m.operands(id),
+            ExprKind::Layer(Layer::Linear { .. }) => {
+                let field = |o: &ExprId| matches!(self.m.expr(*o).kind, ExprKind::Field(_));
+                self.m.operands(id).into_iter().filter(|o| !field(o)).collect()
+            }
+            ExprKind::Layer(Layer::Embed { .. }) => vec![],
+            ExprKind::Layer(_) => self.m.operands(id),
+            ExprKind::Reduce { arg, .. } if !matches!(self.m.expr(*arg).kind, ExprKind::Field(_)) => vec![*arg],
+            _ => vec![],
+        }
     }
 
     fn compute(&mut self, id: ExprId) -> NodeId {

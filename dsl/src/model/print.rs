@@ -1,17 +1,73 @@
-//! The printed model: sites, guides, parameters and expressions, one a line, for goldens.
+//! The printed model: sites, guides, parameters and expressions, one a line, for goldens. What is read more than once
+//! gets a line of its own, so that a print-out is no longer than its model.
 
 use super::{DistExpr, ExprId, ExprKind, Layer, Model, Reduction};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+
+/// Expressions nested deeper than this get a line of their own.
+const DEEPEST: usize = 40;
 
 impl Display for Model {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for a in &self.axes {
+        Printer::new(self).model(f)
+    }
+}
+
+struct Printer<'a> {
+    m: &'a Model,
+    /// Names of the expressions that have lines of their own.
+    names: BTreeMap<ExprId, String>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(m: &'a Model) -> Self {
+        let mut roots = m.roots();
+        roots.extend(m.stats.iter().map(|s| s.value));
+        roots.extend(m.outputs.iter().map(|o| o.value));
+        let mut readers: BTreeMap<ExprId, usize> = BTreeMap::new();
+        roots.iter().for_each(|r| *readers.entry(*r).or_default() += 1);
+        let mut reached = vec![];
+        m.walk(roots, |id| {
+            reached.push(id);
+            m.operands(id).into_iter().for_each(|o| *readers.entry(o).or_default() += 1);
+        });
+        // Operands come before what reads them.
+        reached.sort_unstable();
+        let defined: BTreeMap<ExprId, &String> = m.definitions.iter().map(|(n, id)| (*id, n)).collect();
+        let mut depths: BTreeMap<ExprId, usize> = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        let mut n = 0;
+        for id in reached {
+            let operands = m.operands(id);
+            let depth = 1 + operands.iter().filter_map(|o| depths.get(o)).max().copied().unwrap_or(0);
+            let leaf = operands.is_empty();
+            if !leaf && (readers.get(&id).is_some_and(|r| *r > 1) || depth > DEEPEST) {
+                let name = defined.get(&id).map_or_else(
+                    || {
+                        n += 1;
+                        format!("%{n}")
+                    },
+                    |n| (*n).clone(),
+                );
+                names.insert(id, name);
+                depths.insert(id, 0);
+            } else {
+                depths.insert(id, depth);
+            }
+        }
+        Self { m, names }
+    }
+
+    fn model(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let m = self.m;
+        for a in &m.axes {
             writeln!(f, "axis {} : {:?}", a.name, a.source)?;
         }
-        for d in &self.fields {
+        for d in &m.fields {
             writeln!(f, "field {} : {}{}", d.slot.name, d.ty.support, self.show(d.ty.axes.iter().copied()))?;
         }
-        for p in &self.params {
+        for p in &m.params {
             writeln!(
                 f,
                 "param {} : {}{} init {:?}",
@@ -21,13 +77,16 @@ impl Display for Model {
                 p.init
             )?;
         }
-        for s in &self.stats {
+        for s in &m.stats {
             writeln!(f, "stat {} = {}", s.name, self.text(s.value))?;
         }
-        for s in &self.sites {
+        for (id, name) in &self.names {
+            writeln!(f, "let {name} = {}", self.written(*id))?;
+        }
+        for s in &m.sites {
             let verb = if s.observed.is_some() { "observe" } else { "latent" };
             let plates: String =
-                s.plates.iter().map(|p| format!("plate {} / ", self.axis_name(*p))).collect();
+                s.plates.iter().map(|p| format!("plate {} / ", m.axis_name(*p))).collect();
             writeln!(
                 f,
                 "{plates}{verb} {}{} ~ {}",
@@ -39,16 +98,14 @@ impl Display for Model {
                 writeln!(f, "  guide {}", self.dist(q))?;
             }
         }
-        for o in &self.outputs {
+        for o in &m.outputs {
             writeln!(f, "output {} = {}", o.info.name, self.text(o.value))?;
         }
         Ok(())
     }
-}
 
-impl Model {
     fn show(&self, axes: impl Iterator<Item = super::AxisNo>) -> String {
-        let names: Vec<&str> = axes.map(|a| self.axis_name(a)).collect();
+        let names: Vec<&str> = axes.map(|a| self.m.axis_name(a)).collect();
         if names.is_empty() { String::new() } else { format!("[{}]", names.join(", ")) }
     }
 
@@ -56,7 +113,7 @@ impl Model {
         let set = d.family.parameter_sets()[d.set];
         let params: Vec<String> =
             set.iter().zip(&d.params).map(|(p, e)| format!("{} = {}", p.name, self.text(*e))).collect();
-        let event = d.event.map_or(String::new(), |a| format!(" over {}", self.axis_name(a)));
+        let event = d.event.map_or(String::new(), |a| format!(" over {}", self.m.axis_name(a)));
         format!("{}({}{event})", d.family.name(), params.join(", "))
     }
 
@@ -64,14 +121,18 @@ impl Model {
         ids.iter().map(|i| self.text(*i)).collect::<Vec<_>>().join(", ")
     }
 
-    /// An expression in full; shared parts are repeated.
-    pub fn text(&self, id: ExprId) -> String {
-        match &self.expr(id).kind {
+    /// An expression: its name if it has a line of its own.
+    fn text(&self, id: ExprId) -> String {
+        self.names.get(&id).cloned().unwrap_or_else(|| self.written(id))
+    }
+
+    fn written(&self, id: ExprId) -> String {
+        match &self.m.expr(id).kind {
             ExprKind::Const(c) => format!("{c}"),
-            ExprKind::Field(i) => self.fields[*i].slot.name.clone(),
-            ExprKind::Param(i) => self.params[*i].name.clone(),
-            ExprKind::Stat(i) => self.stats[*i].name.clone(),
-            ExprKind::Site(i) => self.sites[*i].name.clone(),
+            ExprKind::Field(i) => self.m.fields[*i].slot.name.clone(),
+            ExprKind::Param(i) => self.m.params[*i].name.clone(),
+            ExprKind::Stat(i) => self.m.stats[*i].name.clone(),
+            ExprKind::Site(i) => self.m.sites[*i].name.clone(),
             ExprKind::Elem(e, args) => format!("{}({})", e.name(), self.list(args)),
             ExprKind::Reduce { kind, arg, over } => {
                 let word = match kind {
@@ -82,15 +143,15 @@ impl Model {
                 format!(
                     "{word}({} over {})",
                     self.text(*arg),
-                    over.iter().map(|a| self.axis_name(*a)).collect::<Vec<_>>().join(", ")
+                    over.iter().map(|a| self.m.axis_name(*a)).collect::<Vec<_>>().join(", ")
                 )
             }
-            ExprKind::Softmax(x, a) => format!("softmax({} over {})", self.text(*x), self.axis_name(*a)),
+            ExprKind::Softmax(x, a) => format!("softmax({} over {})", self.text(*x), self.m.axis_name(*a)),
             ExprKind::Index { base, index, .. } => format!("{}[{}]", self.text(*base), self.text(*index)),
             ExprKind::Layer(layer) => self.layer_text(layer),
             ExprKind::Ramp { from, to, epochs } => format!("ramp({from}, {to}, epochs = {epochs})"),
-            ExprKind::GuideMean(s) => format!("mean({})", self.sites[*s].name),
-            ExprKind::GuideVar(s) => format!("var({})", self.sites[*s].name),
+            ExprKind::GuideMean(s) => format!("mean({})", self.m.sites[*s].name),
+            ExprKind::GuideVar(s) => format!("var({})", self.m.sites[*s].name),
             ExprKind::Average(x) => format!("E({})", self.text(*x)),
             ExprKind::Stop(x) => format!("stop({})", self.text(*x)),
         }

@@ -123,6 +123,18 @@ impl Checker<'_> {
             self.report(Code::E0306, "a weight is a single number", by_span, self.show_ty(&t));
             return;
         }
+        let mut fixed = true;
+        self.model.walk([by], |id| {
+            fixed &= matches!(
+                self.model.expr(id).kind,
+                ExprKind::Const(_) | ExprKind::Ramp { .. } | ExprKind::Elem(..)
+            );
+        });
+        if !fixed {
+            let d = not_compiled(by_span, "a weight that data or parameters decide");
+            self.diags.push(d.help("weigh by a number, an option or `ramp(from, to, epochs = n)`"));
+            return;
+        }
         if matches!(self.model.expr(by).kind, ExprKind::Const(0.0)) {
             let d = Diagnostic::new(Code::E0609, format!("the weight of `{name}` is always zero"))
                 .at(by_span, "");

@@ -177,7 +177,7 @@ impl World<'_> {
             let n: usize = v.dims.iter().map(|d| d.size).product();
             let name = (self.canonical)(&v.name);
             let value = |i| {
-                let x = noise(&name, &[i]) - 0.5;
+                let x = 0.2 * (noise(&name, &[i]) - 0.5);
                 if v.name.ends_with("running_var") || v.name.contains(".var") { x + 1.0 } else { x }
             };
             variables.set(&v.name, (0..n).map(value).collect());
