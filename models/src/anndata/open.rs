@@ -15,8 +15,10 @@ use super::path::FieldPath;
 use super::records::Records;
 use super::storage::{self, Node, Place};
 
-/// The first eight bytes of every HDF5 file.
+/// The first eight bytes of an HDF5 file, or those after its user block.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
+/// How many bytes of a file are searched for them, and hold the superblock.
+const HEAD: u64 = 64 << 10;
 
 fn unreadable(path: &Path, message: impl Into<String>) -> DataError {
     DataError::new(DataErrorKind::Unreadable, path, "", message)
@@ -92,8 +94,10 @@ pub fn modalities(path: &Path) -> Result<Vec<String>, DataError> {
 /// Opens any HDF5 file for reading and gives its root.
 fn open_hdf5(path: &Path) -> Result<Group, DataError> {
     hdf5::silence_errors(true);
-    let size = check_signature(path)?;
-    if let Some(end) = declared_end(path).filter(|&end| end > size) {
+    let size = check_kind(path)?;
+    let head = read_head(path)?;
+    let Some(start) = signature_at(&head) else { return Err(not_hdf5(path, &head)) };
+    if let Some(end) = declared_end(&head[start..]).filter(|&end| end > size) {
         return Err(unreadable(path, format!("the file is cut short: it has {size} bytes of {end}"))
             .with_help("it was not copied or written to its end: fetch or write it again"));
     }
@@ -104,8 +108,8 @@ fn open_hdf5(path: &Path) -> Result<Group, DataError> {
     })
 }
 
-/// Checks that `path` is a file that starts as HDF5 does; gives its size in bytes.
-fn check_signature(path: &Path) -> Result<u64, DataError> {
+/// Checks that `path` is a regular file; gives its size in bytes.
+fn check_kind(path: &Path) -> Result<u64, DataError> {
     let about = fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => unreadable(path, "there is no such file"),
         std::io::ErrorKind::PermissionDenied => unreadable(path, "reading it is not permitted"),
@@ -120,29 +124,40 @@ fn check_signature(path: &Path) -> Result<u64, DataError> {
     if !about.is_file() {
         return Err(unreadable(path, "it is not a regular file"));
     }
+    Ok(about.len())
+}
+
+/// The first bytes of the file, as far as a superblock may start.
+fn read_head(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(8).read_to_end(&mut head))
-        .map_err(|e| unreadable(path, format!("it cannot be read: {e}")))?;
-    if head == SIGNATURE {
-        return Ok(about.len());
-    }
-    let found = match head.as_slice() {
+    File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head)).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => unreadable(path, "reading it is not permitted"),
+        _ => unreadable(path, format!("it cannot be read: {e}")),
+    })?;
+    Ok(head)
+}
+
+/// Where the superblock starts: at 0, or after a user block of 512, 1024, … bytes, as `.h5mu` files have.
+fn signature_at(head: &[u8]) -> Option<usize> {
+    let starts = std::iter::once(0).chain((9..).map(|power| 1usize << power));
+    starts.take_while(|&at| at + 8 <= head.len()).find(|&at| head[at..at + 8] == SIGNATURE)
+}
+
+fn not_hdf5(path: &Path, head: &[u8]) -> DataError {
+    let found = match head {
         [] => "the file is empty",
         [0x1f, 0x8b, ..] => "it is compressed with gzip: unpack it first",
         [b'P', b'K', ..] => "it is a zip archive",
         _ => "it does not start as HDF5 files do",
     };
-    Err(unreadable(path, format!("not an HDF5 file: {found}"))
-        .with_help("an .h5ad file is wanted, as adata.write_h5ad(…) writes it"))
+    unreadable(path, format!("not an HDF5 file: {found}"))
+        .with_help("an .h5ad file is wanted, as adata.write_h5ad(…) writes it")
 }
 
-/// The size in bytes that the superblock says the file has; `None` where it is not understood.
-fn declared_end(path: &Path) -> Option<u64> {
-    let mut head = Vec::new();
-    File::open(path).ok()?.take(64).read_to_end(&mut head).ok()?;
+/// The size in bytes that a superblock says the file has; `None` where it is not understood.
+fn declared_end(superblock: &[u8]) -> Option<u64> {
     let number = |at: usize, n: usize| -> Option<u64> {
-        let bytes = head.get(at..at + n)?;
+        let bytes = superblock.get(at..at + n)?;
         Some(bytes.iter().rev().fold(0, |value, &b| value << 8 | u64::from(b)))
     };
     // Superblock 0 and 1: base, free space, end; 2 and 3: base, extension, end (HDF5 format specification, II.A).
@@ -156,9 +171,7 @@ fn declared_end(path: &Path) -> Option<u64> {
     if width != 4 && width != 8 {
         return None;
     }
-    let base = number(first, width)?;
-    let end = number(first + 2 * width, width)?;
-    (end < u64::MAX >> 1).then_some(base.saturating_add(end))
+    number(first + 2 * width, width).filter(|&end| end < u64::MAX >> 1)
 }
 
 /// The frame `name` (`obs` or `var`) under `root`.
