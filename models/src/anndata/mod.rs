@@ -18,18 +18,20 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod uns;
+mod write;
 
 use std::path::{Path, PathBuf};
 
 use hdf5::Group;
 
 pub use column::{Categories, Column, Values};
-pub use counts::{CountReport, check_counts, first_non_counts};
+pub use counts::{CountReport, NonCount, check_counts, first_non_counts};
 pub use error::{DataError, DataErrorKind};
 pub use matrix::{Csr, Dense, Matrix};
 pub use open::modalities;
 pub use path::{FieldPath, PathError};
 pub use uns::UnsValue;
+pub use write::{Additions, NewAnnData, WriteOptions, write_copy, write_new};
 
 use frame::{Frame, FrameHeader};
 use storage::{Node, Place};

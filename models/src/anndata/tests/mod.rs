@@ -4,6 +4,7 @@ mod hostile;
 mod inflate;
 mod read;
 mod small;
+mod write;
 
 use std::path::PathBuf;
 
