@@ -14,6 +14,7 @@
 pub mod family;
 pub mod special;
 pub mod support;
+pub mod transform;
 
 pub use support::Support;
 
@@ -89,6 +90,11 @@ pub struct Dist {
 }
 
 impl Dist {
+    /// The event axis of a vector family. Panics for a scalar one, and where the builder forgot it.
+    pub fn event_axis(&self) -> AxisId {
+        self.event.expect("a distribution of a vector family is built with its event axis")
+    }
+
     /// log density (or log mass) at a value: elementwise over the union of axes; a vector family has consumed its event
     /// axis.
     pub fn log_prob(&self, g: &mut Graph, at: Sample) -> NodeId {
@@ -175,7 +181,24 @@ pub trait Family: Sync + std::fmt::Debug {
 }
 
 /// Every family, in the order of the language reference.
-pub static FAMILIES: &[&dyn Family] = &[&family::Normal];
+pub static FAMILIES: &[&dyn Family] = &[
+    &family::Normal,
+    &family::LogisticNormal,
+    &family::LogNormal,
+    &family::Nb,
+    &family::Zinb,
+    &family::Poisson,
+    &family::Bernoulli,
+    &family::Categorical,
+    &family::Binomial,
+    &family::BetaBinomial,
+    &family::Multinomial,
+    &family::Beta,
+    &family::Gamma,
+    &family::Dirichlet,
+    &family::Exponential,
+    &family::Delta,
+];
 
 /// The family of that name.
 pub fn find(name: &str) -> Option<&'static dyn Family> {

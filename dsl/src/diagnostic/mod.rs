@@ -1,6 +1,6 @@
 //! What the compiler tells its user: a code, one terse headline, one primary place, secondary places, notes and help.
 //!
-//! Stages return diagnostics as values; [`render`] turns them into text. Nothing is printed here.
+//! Stages return diagnostics as values; [`render()`] turns them into text. Nothing is printed here.
 
 mod code;
 mod nearest;

@@ -6,6 +6,7 @@ use codespan_reporting::diagnostic as report;
 use codespan_reporting::files::{Error, Files};
 use codespan_reporting::term::termcolor::{Ansi, NoColor, WriteColor};
 use codespan_reporting::term::{Config, emit_to_write_style};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The first twenty messages in full, with excerpts, then how many more there are. `colour` adds terminal escapes.
@@ -22,8 +23,11 @@ pub fn render<'a>(
         };
         match text {
             Ok(bytes) => {
-                out.push_str(String::from_utf8_lossy(&bytes).trim_end());
-                out.push_str("\n\n");
+                for line in String::from_utf8_lossy(&bytes).trim_end().lines() {
+                    out.push_str(line.trim_end());
+                    out.push('\n');
+                }
+                out.push('\n');
             }
             Err(_) => concise(sources, diagnostic, out),
         }
@@ -61,7 +65,24 @@ fn concise(sources: &Sources, diagnostic: &Diagnostic, out: &mut String) {
     }
     let word = severity_word(diagnostic.severity);
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "{word}[{}]: {}", diagnostic.code, diagnostic.headline);
+    let _ = writeln!(out, "{word}[{}]: {}", diagnostic.code, harmless(&diagnostic.headline));
+}
+
+/// The text with characters that steer a terminal or reverse its order replaced, byte for byte, so that a program from
+/// elsewhere cannot forge the message about it.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) { out.extend(std::iter::repeat_n('?', c.len_utf8())) } else { out.push(c) }
+    }
+    Cow::Owned(out)
 }
 
 fn severity_word(severity: Severity) -> &'static str {
@@ -89,16 +110,18 @@ fn convert(sources: &Sources, diagnostic: &Diagnostic) -> report::Diagnostic<Fil
     let labels = primary.chain(secondary).map(|(style, label)| convert_label(sources, style, label));
     report::Diagnostic::new(severity)
         .with_code(diagnostic.code)
-        .with_message(&diagnostic.headline)
+        .with_message(harmless(&diagnostic.headline))
         .with_labels(labels.collect())
-        .with_notes(diagnostic.notes.iter().map(|note| format!("{}: {}", note.lead, note.text)).collect())
+        .with_notes(
+            diagnostic.notes.iter().map(|note| format!("{}: {}", note.lead, harmless(&note.text))).collect(),
+        )
 }
 
 fn convert_label(sources: &Sources, style: report::LabelStyle, label: &Label) -> report::Label<FileId> {
     let Span { file, start, end } = label.span;
     let start = sources.floor(file, start as usize);
     let end = sources.floor(file, end as usize).max(start);
-    report::Label::new(style, file, start..end).with_message(&label.text)
+    report::Label::new(style, file, start..end).with_message(harmless(&label.text))
 }
 
 /// The sources as the excerpt printer wants them.
@@ -107,14 +130,14 @@ struct Adapter<'a>(&'a Sources);
 impl<'a> Files<'a> for Adapter<'_> {
     type FileId = FileId;
     type Name = &'a str;
-    type Source = &'a str;
+    type Source = Cow<'a, str>;
 
     fn name(&'a self, id: FileId) -> Result<&'a str, Error> {
         Ok(self.0.name(id))
     }
 
-    fn source(&'a self, id: FileId) -> Result<&'a str, Error> {
-        Ok(self.0.text(id))
+    fn source(&'a self, id: FileId) -> Result<Cow<'a, str>, Error> {
+        Ok(harmless(self.0.text(id)))
     }
 
     fn line_index(&'a self, id: FileId, byte_index: usize) -> Result<usize, Error> {
@@ -169,6 +192,18 @@ error[E0412]: `logits` was given probabilities
         assert_eq!(render_concise(&sources, [&diagnostic]), line);
         let many = vec![diagnostic; 23];
         assert!(render_concise(&sources, &many).ends_with("and 3 more\n"));
+    }
+
+    #[test]
+    fn sources_cannot_steer_the_terminal() {
+        let mut sources = Sources::new();
+        let file = sources.add("a.svi", "x = \u{1b}[2J \u{202e}y");
+        let diagnostic =
+            Diagnostic::new(Code::E0101, "unexpected `\u{1b}`").at(Span::new(file, 10, 14), "here");
+        let text = render(&sources, [&diagnostic], false);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+        assert!(text.contains("x = ?[2J ???y"), "{text}");
+        assert!(!render_concise(&sources, [&diagnostic]).contains('\u{1b}'));
     }
 
     #[test]

@@ -7,3 +7,11 @@
 //! | `print` | `Ast` | canonical text, which parses to the same tree |
 
 pub mod ast;
+mod parse;
+pub mod print;
+mod spans;
+pub mod token;
+
+pub use parse::parse;
+pub use print::print;
+pub use spans::strip_spans;

@@ -1,0 +1,374 @@
+//! The model: what a source denotes once names, axes and supports are settled.
+//!
+//! What is true of a [`Model`] that the checker returns without errors:
+//! - every name is resolved, every static `match` and `when` is decided, every net call is expanded (its parameters keep
+//!   the path of the net's source, so two calls share them);
+//! - every expression has a [`Ty`]: a *set* of axes and a support;
+//! - every latent site has exactly one guide treatment with the same plates and support.
+//!
+//! Expressions live in one arena and share structure: a definition is one node, however often it is read.
+
+mod print;
+pub mod ty;
+
+pub use ty::{AxisNo, AxisSet, Ty};
+
+use crate::compiled::{OptionInfo, OutputInfo, Slot, TrainSettings};
+use crate::source::Span;
+use autodiff_runtime::{Elem, ReduceKind};
+use distributions::Family;
+use std::collections::BTreeMap;
+
+/// Handle of an expression.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ExprId(pub u32);
+
+/// Position of a field in [`Model::fields`].
+pub type FieldNo = usize;
+/// Position of a parameter in [`Model::params`].
+pub type ParamNo = usize;
+/// Position of a statistic in [`Model::stats`].
+pub type StatNo = usize;
+/// Position of a site in [`Model::sites`].
+pub type SiteNo = usize;
+
+/// A typed expression.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// What is computed.
+    pub kind: ExprKind,
+    /// Axes and support of the value.
+    pub ty: Ty,
+    /// Its source.
+    pub span: Span,
+}
+
+/// The kinds of typed expression.
+#[derive(Clone, Debug)]
+pub enum ExprKind {
+    /// A number.
+    Const(f64),
+    /// A data field.
+    Field(FieldNo),
+    /// A parameter, as a value in its support.
+    Param(ParamNo),
+    /// A statistic of the data.
+    Stat(StatNo),
+    /// The value of a latent site.
+    Site(SiteNo),
+    /// An elementwise function.
+    Elem(Elem, Vec<ExprId>),
+    /// A reduction.
+    Reduce {
+        /// How elements combine.
+        kind: Reduction,
+        /// What is reduced.
+        arg: ExprId,
+        /// Along which axes.
+        over: Vec<AxisNo>,
+    },
+    /// Softmax along an axis.
+    Softmax(ExprId, AxisNo),
+    /// `base[index]` along an axis.
+    Index {
+        /// Has the axis.
+        base: ExprId,
+        /// A category or an index of that axis.
+        index: ExprId,
+        /// The axis looked up.
+        axis: AxisNo,
+    },
+    /// A layer with parameters or randomness of its own.
+    Layer(Layer),
+    /// A value that changes linearly over epochs and then stays.
+    Ramp {
+        /// Value at epoch 0.
+        from: f64,
+        /// Value from epoch `epochs` on.
+        to: f64,
+        /// Length.
+        epochs: f64,
+    },
+    /// The mean of a latent under the guide (or an average of draws, if it has no closed form).
+    GuideMean(SiteNo),
+    /// The variance of a latent under the guide.
+    GuideVar(SiteNo),
+    /// An average over draws of the guide: the host repeats the pass.
+    Average(ExprId),
+    /// The value, with gradients blocked.
+    Stop(ExprId),
+}
+
+/// How a reduction of the language combines elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reduction {
+    /// One of the runtime's own.
+    Plain(ReduceKind),
+    /// Arithmetic mean.
+    Mean,
+    /// Variance, dividing by n.
+    Var,
+}
+
+/// Layers with parameters, state or noise. Paths are prefixes of parameter names.
+#[derive(Clone, Debug)]
+pub enum Layer {
+    /// Σ over inputs of W·input + b.
+    Linear {
+        /// `encoder.mean.linear`.
+        path: String,
+        /// Output axis; none: one number.
+        out: Option<AxisNo>,
+        /// Inputs that are concatenated.
+        inputs: Vec<ExprId>,
+        /// Conditioning inputs: categories (one-hot), covariates, or real vectors.
+        conditions: Vec<ExprId>,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// Batch normalisation over everything but `axis`.
+    BatchNorm {
+        /// `encoder.h.mlp.0.norm`.
+        path: String,
+        /// Normalised value.
+        arg: ExprId,
+        /// The feature axis.
+        axis: AxisNo,
+    },
+    /// Normalisation along `axis`, without parameters.
+    LayerNorm {
+        /// Normalised value.
+        arg: ExprId,
+        /// The feature axis.
+        axis: AxisNo,
+    },
+    /// Inverted dropout, in training only.
+    Dropout {
+        /// Names the noise.
+        path: String,
+        /// Thinned value.
+        arg: ExprId,
+        /// Probability of zero.
+        rate: f64,
+    },
+    /// A learned row for each label.
+    Embed {
+        /// `table.embed`.
+        path: String,
+        /// The category.
+        index: ExprId,
+        /// Axis of a row.
+        out: AxisNo,
+    },
+}
+
+/// A distribution with typed parameters.
+#[derive(Clone, Debug)]
+pub struct DistExpr {
+    /// Which family.
+    pub family: &'static dyn Family,
+    /// Which of its parameter sets.
+    pub set: usize,
+    /// Parameters in the order of that set.
+    pub params: Vec<ExprId>,
+    /// Event axis of a vector family.
+    pub event: Option<AxisNo>,
+    /// The call.
+    pub span: Span,
+}
+
+/// An axis with where its size comes from.
+pub use crate::compiled::{AxisInfo, AxisSource};
+
+/// A data field.
+#[derive(Clone, Debug)]
+pub struct FieldDecl {
+    /// What must be bound.
+    pub slot: Slot,
+    /// Axes and support.
+    pub ty: Ty,
+}
+
+/// A free parameter.
+#[derive(Clone, Debug)]
+pub struct ParamDecl {
+    /// Its name and path.
+    pub name: String,
+    /// Axes and support.
+    pub ty: Ty,
+    /// Where it starts, unconstrained.
+    pub init: crate::compiled::Init,
+    /// Not trained.
+    pub frozen: bool,
+    /// Its declaration.
+    pub span: Span,
+}
+
+/// A statistic of the data, computed once over all bound rows.
+#[derive(Clone, Debug)]
+pub struct StatDecl {
+    /// Its name.
+    pub name: String,
+    /// Its value; reduced over the plate, within each label of `within` if given.
+    pub value: ExprId,
+    /// A category field whose labels index the statistic.
+    pub within: Option<FieldNo>,
+    /// Axes and support.
+    pub ty: Ty,
+}
+
+/// A site of the model with its treatment in the guide.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its name.
+    pub name: String,
+    /// Plates around it, outermost first.
+    pub plates: Vec<AxisNo>,
+    /// Its own axes.
+    pub axes: Vec<AxisNo>,
+    /// Its distribution in the model.
+    pub prior: DistExpr,
+    /// The field, for an observed site.
+    pub observed: Option<FieldNo>,
+    /// The distribution in the guide, for a latent one.
+    pub guide: Option<DistExpr>,
+    /// The statement in the model.
+    pub span: Span,
+    /// The statement in the guide.
+    pub guide_span: Option<Span>,
+}
+
+/// What kind of term of the bound.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TermKind {
+    /// Likelihood of an observed site.
+    Lik,
+    /// Divergence of the guide from the prior.
+    Kl,
+}
+
+/// A `weight … by` statement.
+#[derive(Clone, Debug)]
+pub struct WeightDecl {
+    /// Which kind of term.
+    pub kind: TermKind,
+    /// Of which site.
+    pub site: SiteNo,
+    /// The weight: a scalar.
+    pub by: ExprId,
+    /// The statement.
+    pub span: Span,
+}
+
+/// A declared output.
+#[derive(Clone, Debug)]
+pub struct OutputDecl {
+    /// Name, destination and span.
+    pub info: OutputInfo,
+    /// Its value.
+    pub value: ExprId,
+}
+
+/// A checked model. See the module page for what holds.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// Axes; an [`AxisNo`] is a position here. Plates first, then axes of the data, of categories, then knobs.
+    pub axes: Vec<AxisInfo>,
+    /// The plate that is minibatched, if the model has one.
+    pub plate: Option<AxisNo>,
+    /// Options with the values in force.
+    pub options: Vec<OptionInfo>,
+    /// Fields that the model reads.
+    pub fields: Vec<FieldDecl>,
+    /// Parameters that the model reads, other than those of layers.
+    pub params: Vec<ParamDecl>,
+    /// Statistics that the model reads.
+    pub stats: Vec<StatDecl>,
+    /// Sites in source order.
+    pub sites: Vec<Site>,
+    /// Weights of terms.
+    pub weights: Vec<WeightDecl>,
+    /// Outputs in source order.
+    pub outputs: Vec<OutputDecl>,
+    /// Named definitions of the model block, for print-outs and for outputs asked for by name.
+    pub definitions: BTreeMap<String, ExprId>,
+    /// Training settings.
+    pub train: TrainSettings,
+    /// All expressions.
+    pub exprs: Vec<Expr>,
+    /// First lines of comment of the source: its title.
+    pub title: String,
+}
+
+impl Model {
+    /// One expression.
+    pub fn expr(&self, id: ExprId) -> &Expr {
+        &self.exprs[id.0 as usize]
+    }
+
+    /// The expressions that an expression reads directly.
+    pub fn operands(&self, id: ExprId) -> Vec<ExprId> {
+        match &self.expr(id).kind {
+            ExprKind::Elem(_, args) => args.clone(),
+            ExprKind::Reduce { arg, .. } | ExprKind::Softmax(arg, _) | ExprKind::Average(arg) | ExprKind::Stop(arg) => {
+                vec![*arg]
+            }
+            ExprKind::Index { base, index, .. } => vec![*base, *index],
+            ExprKind::Layer(layer) => match layer {
+                Layer::Linear { inputs, conditions, .. } => inputs.iter().chain(conditions).copied().collect(),
+                Layer::BatchNorm { arg, .. } | Layer::LayerNorm { arg, .. } | Layer::Dropout { arg, .. } => vec![*arg],
+                Layer::Embed { index, .. } => vec![*index],
+            },
+            _ => vec![],
+        }
+    }
+
+    /// Calls `f` on every expression reachable from `roots`, once each.
+    pub fn walk(&self, roots: impl IntoIterator<Item = ExprId>, mut f: impl FnMut(ExprId)) {
+        let mut seen = vec![false; self.exprs.len()];
+        let mut stack: Vec<ExprId> = roots.into_iter().collect();
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut seen[id.0 as usize], true) {
+                continue;
+            }
+            f(id);
+            stack.extend(self.operands(id));
+        }
+    }
+
+    /// Latent sites whose value the expressions read.
+    pub fn sites_read(&self, roots: impl IntoIterator<Item = ExprId>) -> Vec<SiteNo> {
+        let mut sites = vec![];
+        self.walk(roots, |id| {
+            if let ExprKind::Site(s) = self.expr(id).kind {
+                sites.push(s);
+            }
+        });
+        sites.sort_unstable();
+        sites.dedup();
+        sites
+    }
+
+    /// Every root that keeps an expression alive: sites, guides, weights, statistics; not outputs.
+    pub fn roots(&self) -> Vec<ExprId> {
+        let dists = self.sites.iter().flat_map(|s| std::iter::once(&s.prior).chain(&s.guide));
+        let mut roots: Vec<ExprId> = dists.flat_map(|d| d.params.iter().copied()).collect();
+        roots.extend(self.weights.iter().map(|w| w.by));
+        roots
+    }
+
+    /// The site of that name.
+    pub fn find_site(&self, name: &str) -> Option<SiteNo> {
+        self.sites.iter().position(|s| s.name == name)
+    }
+
+    /// The axis of that name.
+    pub fn find_axis(&self, name: &str) -> Option<AxisNo> {
+        self.axes.iter().position(|a| a.name == name).map(|i| AxisNo(i as u32))
+    }
+
+    /// Name of an axis.
+    pub fn axis_name(&self, a: AxisNo) -> &str {
+        &self.axes[a.0 as usize].name
+    }
+}

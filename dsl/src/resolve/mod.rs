@@ -1,0 +1,104 @@
+//! Names to declarations: files merged by `extends`, options settled, static `when` decided.
+//!
+//! What is true of a [`Program`]: each name is declared once (an `override` has replaced what it names), every option
+//! has a value, and every statement knows whether it is alive. Dead statements are kept aside, so that names in them are
+//! still checked.
+
+mod merge;
+mod options;
+
+pub use merge::merge;
+pub use options::{Static, StaticEnv};
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::Span;
+use crate::syntax::ast;
+use std::collections::BTreeMap;
+
+/// A statement with the plates around it, outermost first.
+#[derive(Clone, Debug)]
+pub struct InPlates<S> {
+    /// Axis names of the plates.
+    pub plates: Vec<ast::Name>,
+    /// The statement.
+    pub stmt: S,
+    /// The whole statement.
+    pub span: Span,
+}
+
+/// A model statement that defines a name.
+#[derive(Clone, Debug)]
+pub enum ModelDef {
+    /// A latent site.
+    Site(ast::Site),
+    /// A likelihood.
+    Observe(ast::Observe),
+    /// A deterministic value.
+    Define(ast::Define),
+}
+
+/// A guide statement that defines a name.
+#[derive(Clone, Debug)]
+pub enum GuideDef {
+    /// A treatment of a latent.
+    Treat(ast::Treat),
+    /// A deterministic value.
+    Define(ast::Define),
+}
+
+/// An option with its settled value.
+#[derive(Clone, Debug)]
+pub struct OptionValue {
+    /// The declaration.
+    pub decl: ast::OptionDecl,
+    /// The value in force.
+    pub value: Static,
+    /// Whether it was set from outside.
+    pub changed: bool,
+    /// Whether any `match`, `when` or expression reads it.
+    pub used: std::cell::Cell<bool>,
+}
+
+/// Merged declarations.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Axes in order of declaration.
+    pub dims: Vec<ast::Dim>,
+    /// Options by name.
+    pub options: BTreeMap<String, OptionValue>,
+    /// Order of the options' declarations.
+    pub option_order: Vec<String>,
+    /// Fields in order.
+    pub fields: Vec<ast::Field>,
+    /// Statistics in order.
+    pub stats: Vec<ast::Stat>,
+    /// Parameters in order.
+    pub params: Vec<ast::Param>,
+    /// Nets.
+    pub nets: Vec<ast::Net>,
+    /// Functions.
+    pub fns: Vec<ast::Function>,
+    /// Model statements, alive, in order.
+    pub model: Vec<InPlates<ModelDef>>,
+    /// Guide statements, alive, in order.
+    pub guide: Vec<InPlates<GuideDef>>,
+    /// Objective statements, alive, in order.
+    pub objective: Vec<ast::ObjectiveStmt>,
+    /// Outputs in order.
+    pub outputs: Vec<ast::Output>,
+    /// Training settings in order.
+    pub settings: Vec<ast::Setting>,
+    /// Names declared by statements that are switched off, or too broken to keep: uses of them are not reported.
+    pub dead: Vec<String>,
+    /// Expressions of statements that are switched off.
+    pub dead_exprs: Vec<ast::Expr>,
+    /// Comment lines at the head of the last file.
+    pub title: String,
+}
+
+/// The diagnostic for a construct of the language that this compiler does not compile.
+pub fn not_compiled(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::E0106, format!("{what} cannot be compiled by this version"))
+        .at(span, "")
+        .note("the construct is part of the language and parses, but has no translation yet")
+}

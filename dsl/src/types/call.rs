@@ -1,0 +1,376 @@
+//! Calls: of families, nets, functions, layers and the language's own functions.
+
+use super::{Block, Checker, Scope, Value, is_name, numeric};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::ty::{self, Sign, Ty};
+use crate::model::{ExprId, ExprKind};
+use crate::resolve::not_compiled;
+use crate::source::Span;
+use crate::syntax::ast::{self, Call};
+use autodiff_runtime::{Elem, ReduceKind};
+use distributions::Support;
+use crate::model::Reduction;
+
+/// How the support of a function's value follows from its argument's.
+#[derive(Clone, Copy)]
+enum Rule {
+    Fixed(Support),
+    /// Non-negative arguments give non-negative values; nothing is known otherwise.
+    KeepsNonneg,
+    /// Positive stays positive; the value is never negative.
+    NonnegKeepsPositive,
+}
+
+/// Elementwise functions of one argument.
+const FUNCTIONS: [(&str, Elem, Rule); 15] = [
+    ("exp", Elem::Exp, Rule::Fixed(Support::Positive)),
+    ("log", Elem::Log, Rule::Fixed(Support::Real)),
+    ("log1p", Elem::Log1p, Rule::KeepsNonneg),
+    ("expm1", Elem::Expm1, Rule::KeepsNonneg),
+    ("sqrt", Elem::Sqrt, Rule::NonnegKeepsPositive),
+    ("square", Elem::Square, Rule::NonnegKeepsPositive),
+    ("abs", Elem::Abs, Rule::NonnegKeepsPositive),
+    ("floor", Elem::Floor, Rule::KeepsNonneg),
+    ("sigmoid", Elem::Sigmoid, Rule::Fixed(Support::Unit)),
+    ("softplus", Elem::Softplus, Rule::Fixed(Support::Positive)),
+    ("relu", Elem::Relu, Rule::Fixed(Support::Nonneg)),
+    ("tanh", Elem::Tanh, Rule::KeepsNonneg),
+    ("lgamma", Elem::Lgamma, Rule::Fixed(Support::Real)),
+    ("digamma", Elem::Digamma, Rule::Fixed(Support::Real)),
+    ("erf", Elem::Erf, Rule::KeepsNonneg),
+];
+
+/// Reductions with the way they combine.
+pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
+    ("sum", Reduction::Plain(ReduceKind::Sum)),
+    ("prod", Reduction::Plain(ReduceKind::Prod)),
+    ("max", Reduction::Plain(ReduceKind::Max)),
+    ("min", Reduction::Plain(ReduceKind::Min)),
+    ("logsumexp", Reduction::Plain(ReduceKind::LogSumExp)),
+    ("mean", Reduction::Mean),
+    ("var", Reduction::Var),
+];
+
+/// Layers and other words that are called.
+const LAYERS: [&str; 3] = ["mlp", "linear", "embed"];
+const OTHERS: [&str; 7] = ["softmax", "clamp", "select", "stop", "ramp", "E", "pow"];
+
+/// Words of the language that this version parses and does not compile.
+const LATER: [&str; 21] = [
+    "argmax", "prob", "sample", "logp", "logq", "kl", "cosine", "fill", "observed", "present", "linspace", "uniform",
+    "pool", "attention", "conv_tower", "split_mlp", "gcn", "Mixture", "mc", "average", "argmin",
+];
+
+impl Checker<'_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        if let Some(given) = call.given.first() {
+            self.diags.push(not_compiled(given.span, "`given` in a source"));
+            return Value::Error;
+        }
+        if let Some(filter) = &call.filter {
+            self.diags.push(not_compiled(filter.span, "`where` in a call"));
+            return Value::Error;
+        }
+        let Some(callee) = is_name(&call.callee) else {
+            if let ast::ExprKind::Index { base, indices } = &call.callee.kind
+                && let Some(name) = is_name(base)
+                && LAYERS.contains(&name.text.as_str())
+            {
+                return self.layer(name, indices, call, span, scope);
+            }
+            self.eval(&call.callee, scope);
+            return self.report(Code::E0201, "this cannot be called", call.callee.span, "not a function, net or family");
+        };
+        let name = callee.text.as_str();
+        if let Some(family) = distributions::find(name) {
+            return self.family(family, call, span, scope);
+        }
+        if let Some(net) = self.program.nets.iter().find(|n| n.name.text == name) {
+            return self.net(net, call, span, scope);
+        }
+        if let Some(f) = self.program.fns.iter().find(|f| f.name.text == name) {
+            return self.function(f, call, span, scope);
+        }
+        if LAYERS.contains(&name) {
+            return self.layer(callee, &[], call, span, scope);
+        }
+        if let Some(&(_, kind)) = REDUCTIONS.iter().find(|r| r.0 == name) {
+            return self.reduction(name, kind, call, span, scope);
+        }
+        if let Some(&(_, elem, rule)) = FUNCTIONS.iter().find(|f| f.0 == name) {
+            return self.elementwise(elem, rule, call, span, scope);
+        }
+        match name {
+            "softmax" => self.softmax(call, span, scope),
+            "clamp" => self.clamp(call, span, scope),
+            "select" => self.select(call, span, scope),
+            "stop" => match self.one(call, span, scope) {
+                Some(x) => {
+                    let t = self.ty(x).clone();
+                    Value::Expr(self.push(ExprKind::Stop(x), t, span))
+                }
+                None => Value::Error,
+            },
+            "ramp" => self.ramp(call, span),
+            "E" => match self.one(call, span, scope) {
+                Some(x) if matches!(scope.block, Block::Output | Block::Objective) => {
+                    let t = self.ty(x).clone();
+                    Value::Expr(self.push(ExprKind::Average(x), t, span))
+                }
+                Some(_) => self.report(Code::E0201, "`E` stands only in `output` and `objective`", span, ""),
+                None => Value::Error,
+            },
+            _ if LATER.contains(&name) => {
+                self.diags.push(not_compiled(span, &format!("`{name}`")));
+                Value::Error
+            }
+            _ => self.unknown_callee(callee, scope),
+        }
+    }
+
+    fn unknown_callee(&mut self, callee: &ast::Name, scope: &mut Scope) -> Value {
+        if self.program.dead.contains(&callee.text) {
+            return Value::Error;
+        }
+        let mut known: Vec<&str> = distributions::FAMILIES.iter().map(|f| f.name()).collect();
+        known.extend(self.program.nets.iter().map(|n| n.name.text.as_str()));
+        known.extend(self.program.fns.iter().map(|n| n.name.text.as_str()));
+        known.extend(LAYERS.iter().chain(&OTHERS).copied());
+        known.extend(REDUCTIONS.iter().map(|r| r.0).chain(FUNCTIONS.iter().map(|f| f.0)));
+        let d = Diagnostic::new(Code::E0201, format!("no function, net or distribution called `{}`", callee.text));
+        let mut d = d.at(callee.span, "").did_you_mean(&callee.text, known);
+        if scope.locals.iter().any(|l| l.0 == callee.text) || self.visible_names().contains(&callee.text) {
+            d = d.help(format!("`{}` is a value and cannot be called; an index stands in brackets", callee.text));
+        }
+        self.diags.push(d);
+        Value::Error
+    }
+
+    /// The only argument, by position.
+    pub(super) fn one(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Option<ExprId> {
+        match self.exactly(call, 1, span, scope)?.as_slice() {
+            [x] => Some(*x),
+            _ => None,
+        }
+    }
+
+    /// `n` numbers by position and nothing else.
+    fn exactly(&mut self, call: &Call, n: usize, span: Span, scope: &mut Scope) -> Option<Vec<ExprId>> {
+        if let Some(arg) = call.args.iter().chain(&call.conditions).find(|a| a.name.is_some()) {
+            let name = arg.name.as_ref().map_or("", |n| n.text.as_str());
+            self.report(Code::E0405, format!("this function has no argument called `{name}`"), arg.span, "");
+            return None;
+        }
+        if call.args.len() != n || !call.conditions.is_empty() {
+            let plural = if n == 1 { "" } else { "s" };
+            self.report(Code::E0405, format!("this function takes {n} argument{plural}"), span, format!("{} given", call.args.len()));
+            return None;
+        }
+        let args: Vec<Option<ExprId>> = call.args.iter().map(|a| self.eval_number(&a.value, scope)).collect();
+        args.into_iter().collect()
+    }
+
+    fn elementwise(&mut self, elem: Elem, rule: Rule, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let Some(x) = self.one(call, span, scope) else { return Value::Error };
+        if let ExprKind::Const(c) = self.model.expr(x).kind {
+            return Value::Expr(self.constant(elem.eval(&[c]), span));
+        }
+        let s = self.sign(x);
+        let support = match rule {
+            Rule::Fixed(support) => support,
+            Rule::KeepsNonneg => ty::of_sign(Sign { nonneg: s.nonneg, positive: s.positive && elem != Elem::Floor }),
+            Rule::NonnegKeepsPositive => ty::of_sign(Sign { nonneg: true, positive: s.positive }),
+        };
+        let t = Ty::new(self.ty(x).axes.clone(), support);
+        Value::Expr(self.push(ExprKind::Elem(elem, vec![x]), t, span))
+    }
+
+    fn softmax(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let over = self.over(call, scope);
+        let bare = Call { over: vec![], ..call.clone() };
+        let Some(x) = self.one(&bare, span, scope) else { return Value::Error };
+        let Some(axes) = self.reduced_axes(x, over, call, span, scope) else { return Value::Error };
+        let [axis] = axes[..] else {
+            return self.report(Code::E0409, "a simplex runs along one axis", span, format!("{} axes", axes.len()));
+        };
+        let t = Ty { of: Some(axis), ..Ty::new(self.ty(x).axes.clone(), Support::Simplex) };
+        Value::Expr(self.push(ExprKind::Softmax(x, axis), t, span))
+    }
+
+    fn clamp(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let Some(a) = self.exactly(call, 3, span, scope) else { return Value::Error };
+        let low = self.binary_elem(Elem::Max, a[0], a[1], span);
+        Value::Expr(self.binary_elem(Elem::Min, low, a[2], span))
+    }
+
+    /// Minimum or maximum of two values.
+    pub(super) fn binary_elem(&mut self, elem: Elem, a: ExprId, b: ExprId, span: Span) -> ExprId {
+        let (x, y) = (self.sign(a), self.sign(b));
+        let sign = match elem {
+            Elem::Max => Sign { nonneg: x.nonneg || y.nonneg, positive: x.positive || y.positive },
+            _ => Sign { nonneg: x.nonneg && y.nonneg, positive: x.positive && y.positive },
+        };
+        let axes = self.ty(a).axes.union(&self.ty(b).axes).copied().collect();
+        self.push(ExprKind::Elem(elem, vec![a, b]), Ty::new(axes, ty::of_sign(sign)), span)
+    }
+
+    fn select(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let Some(a) = self.exactly(call, 3, span, scope) else { return Value::Error };
+        if self.ty(a[0]).support != Support::Bool {
+            let t = self.ty(a[0]).clone();
+            return self.report(Code::E0411, "`select` needs a truth value first", call.args[0].span, self.show_ty(&t));
+        }
+        let (x, y) = (numeric(self.ty(a[1]).support), numeric(self.ty(a[2]).support));
+        let axes = a.iter().flat_map(|i| self.ty(*i).axes.iter().copied()).collect();
+        Value::Expr(self.push(ExprKind::Elem(Elem::Select, a), Ty::new(axes, ty::join(x, y)), span))
+    }
+
+    fn ramp(&mut self, call: &Call, span: Span) -> Value {
+        let mut values = vec![];
+        let mut epochs = None;
+        for arg in &call.args {
+            let Some(x) = self.static_number(&arg.value) else { return Value::Error };
+            match &arg.name {
+                None => values.push(x),
+                Some(n) if n.text == "epochs" => epochs = Some(x),
+                Some(n) => {
+                    let what = format!("`ramp` has no argument called `{}`", n.text);
+                    return self.report(Code::E0405, what, arg.span, "it takes `ramp(from, to, epochs = n)`");
+                }
+            }
+        }
+        let ([from, to], Some(epochs)) = (&values[..], epochs) else {
+            return self.report(Code::E0403, "`ramp` takes `ramp(from, to, epochs = n)`", span, "");
+        };
+        if epochs < 0.0 {
+            return self.report(Code::E0401, "a ramp cannot last a negative number of epochs", span, "");
+        }
+        let support = ty::join(ty::of_number(*from), ty::of_number(*to));
+        Value::Expr(self.push(ExprKind::Ramp { from: *from, to: *to, epochs }, Ty::scalar(support), span))
+    }
+
+    /// Expands a net: its inputs are bound, its definitions evaluated, its parameters keep the net's path.
+    fn net(&mut self, net: &ast::Net, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        if scope.locals.len() > 4096 {
+            return self.report(Code::E0208, "nets call each other too deeply", span, "");
+        }
+        let mut inner = self.callee_scope(scope);
+        inner.path = Some(net.name.text.clone());
+        if !self.bind_formals(&net.formals, &net.name, call, span, scope, &mut inner) {
+            return Value::Error;
+        }
+        for define in &net.body {
+            let value = self.with_path(&define.name.text, &define.value, &mut inner);
+            inner.locals.push((define.name.text.clone(), value));
+        }
+        super::layer::count_layers(&net.returns, &mut inner.repeats);
+        self.eval(&net.returns, &mut inner)
+    }
+
+    fn function(&mut self, f: &ast::Function, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let mut inner = self.callee_scope(scope);
+        if !self.bind_formals(&f.formals, &f.name, call, span, scope, &mut inner) {
+            return Value::Error;
+        }
+        self.eval(&f.value, &mut inner)
+    }
+
+    fn callee_scope(&self, scope: &Scope) -> Scope {
+        let mut inner = Scope::new(scope.block, scope.plates.clone());
+        inner.in_net = true;
+        inner
+    }
+
+    fn bind_formals(&mut self, formals: &ast::Formals, callee: &ast::Name, call: &Call, span: Span, scope: &mut Scope, inner: &mut Scope) -> bool {
+        if call.args.len() != formals.inputs.len() {
+            let what = format!("`{}` takes {} input(s), {} given", callee.text, formals.inputs.len(), call.args.len());
+            self.diags.push(Diagnostic::new(Code::E0405, what).at(span, "").also(callee.span, "declared here"));
+            return false;
+        }
+        let mut fine = true;
+        for (i, arg) in call.args.iter().enumerate() {
+            let formal = match &arg.name {
+                None => &formals.inputs[i],
+                Some(n) => match formals.inputs.iter().find(|f| f.name.text == n.text) {
+                    Some(f) => f,
+                    None => {
+                        let d = Diagnostic::new(Code::E0405, format!("`{}` has no input called `{}`", callee.text, n.text));
+                        self.diags.push(d.at(n.span, "").did_you_mean(&n.text, formals.inputs.iter().map(|f| f.name.text.as_str())));
+                        fine = false;
+                        continue;
+                    }
+                },
+            };
+            match self.eval_number(&arg.value, scope) {
+                Some(id) => {
+                    fine &= self.fits_formal(id, formal, arg.value.span, scope, inner);
+                    inner.locals.push((formal.name.text.clone(), Value::Expr(id)));
+                }
+                None => fine = false,
+            }
+        }
+        let conditions = self.conditions(&call.conditions, scope);
+        match (&formals.conditions, conditions.is_empty()) {
+            (Some(name), _) => inner.locals.push((name.text.clone(), Value::Conditions(conditions))),
+            (None, false) => {
+                let d = Diagnostic::new(Code::E0405, format!("`{}` takes no conditions after the bar", callee.text));
+                self.diags.push(d.at(call.conditions[0].span, "").also(callee.span, "declared here"));
+                fine = false;
+            }
+            (None, true) => {}
+        }
+        fine
+    }
+
+    /// Evaluates what stands after a bar: categories, covariates, arrays, or a net's own list of conditions.
+    pub(super) fn conditions(&mut self, args: &[ast::Arg], scope: &mut Scope) -> Vec<ExprId> {
+        let mut out = vec![];
+        for arg in args {
+            match self.eval(&arg.value, scope) {
+                Value::Expr(id) => out.push(id),
+                Value::Conditions(list) => out.extend(list),
+                Value::Error => {}
+                Value::Record(_) | Value::Dist(_) => {
+                    self.report(Code::E0410, "only categories, covariates and arrays can condition", arg.span, "");
+                }
+            }
+        }
+        out
+    }
+
+    /// Checks an argument's own axes against the declared ones; an undeclared axis is a variable.
+    fn fits_formal(&mut self, id: ExprId, formal: &ast::Formal, at: Span, scope: &Scope, inner: &mut Scope) -> bool {
+        let local = self.ty(id).local(&scope.plates);
+        let mut expected = vec![];
+        for name in &formal.axes {
+            match inner.axis_vars.get(&name.text).copied().or_else(|| self.model.find_axis(&name.text)) {
+                Some(a) => expected.push(a),
+                None => match local[..] {
+                    [a] => {
+                        inner.axis_vars.insert(name.text.clone(), a);
+                        expected.push(a);
+                    }
+                    _ => {
+                        let what = format!("axis `{}` of `{}` could be any of {}", name.text, formal.name.text, self.show_axes(&local));
+                        self.report(Code::E0305, what, at, "needs exactly one axis of its own");
+                        return false;
+                    }
+                },
+            }
+        }
+        let shown = self.show_axes(&local);
+        if let Some(a) = expected.iter().find(|a| !local.contains(a)) {
+            let a = self.model.axis_name(*a).to_owned();
+            let d = Diagnostic::new(Code::E0303, format!("input `{}` needs axis `{a}`", formal.name.text));
+            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
+            return false;
+        }
+        if let Some(a) = local.iter().find(|a| !expected.contains(a)) {
+            let a = self.model.axis_name(*a).to_owned();
+            let d = Diagnostic::new(Code::E0306, format!("input `{}` has an unexpected axis `{a}`", formal.name.text));
+            self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
+            return false;
+        }
+        true
+    }
+}

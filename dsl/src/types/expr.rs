@@ -1,0 +1,357 @@
+//! Expressions: names, operators, indexing, records, static choices.
+
+use super::{Block, Checker, Scope, State, Value, numeric};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::model::ty::{self, Sign, Ty};
+use crate::model::{ExprId, ExprKind};
+use crate::resolve::{Static, StaticEnv};
+use crate::source::Span;
+use crate::syntax::ast::{self, BinaryOp, UnaryOp};
+use autodiff_runtime::Elem;
+use distributions::Support;
+use std::collections::BTreeMap;
+
+impl Checker<'_> {
+    /// Evaluates any expression.
+    pub(super) fn eval(&mut self, e: &ast::Expr, scope: &mut Scope) -> Value {
+        match &e.kind {
+            ast::ExprKind::Number(text) => Value::Expr(self.constant(text.parse().unwrap_or(f64::NAN), e.span)),
+            ast::ExprKind::Bool(b) => Value::Expr(self.push_bool(*b, e.span)),
+            ast::ExprKind::Text(_) => self.report(Code::E0410, "a text is not a number", e.span, "only labels and paths are texts"),
+            ast::ExprKind::Name(n) => self.name(n, scope),
+            ast::ExprKind::Field { base, name } => self.part(base, name, scope),
+            ast::ExprKind::Index { base, indices } => self.index(base, indices, e.span, scope),
+            ast::ExprKind::Call(call) => self.call(call, e.span, scope),
+            ast::ExprKind::Unary { op, operand } => self.unary(*op, operand, e.span, scope),
+            ast::ExprKind::Binary { op, left, right } => self.binary(*op, left, right, e.span, scope),
+            ast::ExprKind::Record(bindings) => self.record(bindings, scope),
+            ast::ExprKind::Match { subject, arms } => self.choose(subject, arms, e.span, scope),
+            ast::ExprKind::Error => Value::Error,
+        }
+    }
+
+    /// Evaluates an expression that must be a number or array.
+    pub(super) fn eval_expr(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<ExprId> {
+        let what = match self.eval(e, scope) {
+            Value::Expr(id) => return Some(id),
+            Value::Error => return None,
+            Value::Record(_) => "a record",
+            Value::Dist(_) => "a distribution",
+            Value::Conditions(_) => "a list of conditions",
+        };
+        self.report(Code::E0402, format!("a number is needed here, not {what}"), e.span, format!("this is {what}"));
+        None
+    }
+
+    /// Evaluates an expression that takes part in arithmetic: not a category, not missing.
+    pub(super) fn eval_number(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<ExprId> {
+        let id = self.eval_expr(e, scope)?;
+        let t = self.ty(id).clone();
+        if t.covariates || t.support == Support::Category {
+            let what = if t.covariates { "covariates only condition" } else { "a category is not a number" };
+            let d = Diagnostic::new(Code::E0410, what).at(e.span, format!("this is {}", self.show_ty(&t)));
+            self.diags.push(d.help("use it as an index (`theta[batch]`), or after the bar of a net (`f(z | batch)`)"));
+            return None;
+        }
+        if t.may_miss {
+            let d = Diagnostic::new(Code::E0406, "values may be missing here").at(e.span, self.show_ty(&t));
+            self.diags.push(d.help("say what a missing value counts as: `fill(y, 0)`"));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn push_bool(&mut self, b: bool, span: Span) -> ExprId {
+        self.push(ExprKind::Const(f64::from(u8::from(b))), Ty::scalar(Support::Bool), span)
+    }
+
+    fn name(&mut self, n: &ast::Name, scope: &mut Scope) -> Value {
+        if let Some((_, v)) = scope.locals.iter().rev().find(|(name, _)| *name == n.text) {
+            return v.clone();
+        }
+        if let Some(v) = StaticEnv(self.program).name(&n.text) {
+            return match v {
+                Static::Number(x) => Value::Expr(self.constant(x, n.span)),
+                Static::Bool(b) => Value::Expr(self.push_bool(b, n.span)),
+                Static::Word(_) | Static::Text(_) => {
+                    let d = Diagnostic::new(Code::E0410, format!("option `{}` is a word, not a number", n.text));
+                    self.diags.push(d.at(n.span, "").help(format!("decide by it: `match {} {{ … }}`", n.text)));
+                    Value::Error
+                }
+            };
+        }
+        if !scope.in_net {
+            if scope.block == Block::Guide && self.guide_has(&n.text) {
+                return self.guide_name(n, scope);
+            }
+            if self.model_has(&n.text) {
+                return self.model_name(n, scope);
+            }
+            if let Some(&f) = self.fields.get(&n.text) {
+                return self.field(n, f, scope);
+            }
+            if let Some(&s) = self.stats.get(&n.text) {
+                let t = self.model.stats[s].ty.clone();
+                return Value::Expr(self.push(ExprKind::Stat(s), t, n.span));
+            }
+        }
+        if let Some(v) = self.param(&n.text, n.span) {
+            return v;
+        }
+        self.unknown_name(n, scope)
+    }
+
+    fn unknown_name(&mut self, n: &ast::Name, scope: &Scope) -> Value {
+        if self.program.dead.contains(&n.text) {
+            return Value::Error;
+        }
+        let mut known: Vec<String> = scope.locals.iter().map(|l| l.0.clone()).collect();
+        known.extend(self.visible_names());
+        let outside = scope.in_net && known.contains(&n.text) && !scope.locals.iter().any(|l| l.0 == n.text);
+        let mut d = Diagnostic::new(Code::E0201, format!("no value called `{}`", n.text)).at(n.span, "not found here");
+        if outside {
+            d = d.help(format!("a net sees only its inputs and parameters: pass `{}` as an argument", n.text));
+        } else if self.model.find_axis(&n.text).is_some() {
+            d = d.help(format!("`{}` is an axis; axes stand in brackets and after `over`", n.text));
+        } else {
+            d = d.did_you_mean(&n.text, known.iter().map(String::as_str));
+        }
+        self.diags.push(d);
+        Value::Error
+    }
+
+    fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {
+        let t = self.model.fields[f].ty.clone();
+        if scope.block != Block::Stat {
+            let plate = self.program_plates().into_iter().find(|p| t.axes.contains(p) && !scope.plates.contains(p));
+            if let Some(p) = plate {
+                let p = self.model.axis_name(p).to_owned();
+                let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
+                let d = d.at(n.span, format!("has one value for each {p}"));
+                self.diags.push(d.help(format!("move this into `plate {p} {{ … }}`")));
+                return Value::Error;
+            }
+        }
+        Value::Expr(self.push(ExprKind::Field(f), t, n.span))
+    }
+
+    fn part(&mut self, base: &ast::Expr, name: &ast::Name, scope: &mut Scope) -> Value {
+        match self.eval(base, scope) {
+            Value::Record(parts) => match parts.get(&name.text) {
+                Some(v) => v.clone(),
+                None => {
+                    let d = Diagnostic::new(Code::E0201, format!("no part called `{}`", name.text)).at(name.span, "");
+                    self.diags.push(d.did_you_mean(&name.text, parts.keys().map(String::as_str)));
+                    Value::Error
+                }
+            },
+            Value::Error => Value::Error,
+            _ => self.report(Code::E0201, format!("no part `{}` here: this is not a record", name.text), name.span, ""),
+        }
+    }
+
+    fn record(&mut self, bindings: &[ast::Binding], scope: &mut Scope) -> Value {
+        let mut parts = BTreeMap::new();
+        for b in bindings {
+            let value = self.with_path(&b.name.text, &b.value, scope);
+            if parts.insert(b.name.text.clone(), value).is_some() {
+                self.report(Code::E0202, format!("`{}` stands twice in this record", b.name.text), b.name.span, "again here");
+            }
+        }
+        Value::Record(parts)
+    }
+
+    /// Evaluates under a longer parameter path; layers are counted anew.
+    pub(super) fn with_path(&mut self, part: &str, e: &ast::Expr, scope: &mut Scope) -> Value {
+        let Some(path) = scope.path.clone() else { return self.eval(e, scope) };
+        scope.path = Some(format!("{path}.{part}"));
+        let outer = std::mem::take(&mut scope.repeats);
+        super::layer::count_layers(e, &mut scope.repeats);
+        let value = self.eval(e, scope);
+        scope.repeats = outer;
+        scope.path = Some(path);
+        value
+    }
+
+    /// Every arm is evaluated, so that mistakes in it are found; one is the value.
+    fn choose(&mut self, subject: &ast::Name, arms: &[ast::Arm], span: Span, scope: &mut Scope) -> Value {
+        let Some(option) = self.program.options.get(&subject.text) else {
+            let known: Vec<&str> = self.program.option_order.iter().map(String::as_str).collect();
+            let d = Diagnostic::new(Code::E0201, format!("`match` decides by an option, and `{}` is none", subject.text));
+            self.diags.push(d.at(subject.span, "").did_you_mean(&subject.text, known));
+            return Value::Error;
+        };
+        option.used.set(true);
+        let (value, choices) = (option.value.to_string(), option.decl.choices.clone());
+        let declared = option.decl.span;
+        let mut chosen = None;
+        for arm in arms {
+            if !choices.is_empty() && !choices.iter().any(|c| c.text == arm.label.text) {
+                let names = choices.iter().map(|c| c.text.as_str());
+                let d = Diagnostic::new(Code::E0201, format!("`{}` is not a choice of `{}`", arm.label.text, subject.text));
+                self.diags.push(d.at(arm.label.span, "").also(declared, "declared here").did_you_mean(&arm.label.text, names));
+            }
+            let v = self.eval(&arm.value, scope);
+            if arm.label.text == value {
+                chosen = Some(v);
+            }
+        }
+        chosen.unwrap_or_else(|| {
+            let d = Diagnostic::new(Code::E0201, format!("no arm for `{value}`, the value of `{}`", subject.text));
+            self.diags.push(d.at(span, "").also(declared, "declared here").help(format!("add `{value} => …`")));
+            Value::Error
+        })
+    }
+
+    fn index(&mut self, base: &ast::Expr, indices: &[ast::Expr], span: Span, scope: &mut Scope) -> Value {
+        let Some(mut value) = self.eval_expr(base, scope) else { return Value::Error };
+        for i in indices {
+            let Some(index) = self.eval_expr(i, scope) else { return Value::Error };
+            let t = self.ty(index).clone();
+            let Some(axis) = t.of.filter(|_| t.support == Support::Category) else {
+                self.diags.push(crate::resolve::not_compiled(i.span, "an index that is not a category"));
+                return Value::Error;
+            };
+            let base_ty = self.ty(value).clone();
+            if !base_ty.axes.contains(&axis) {
+                let name = self.model.axis_name(axis).to_owned();
+                let d = Diagnostic::new(Code::E0307, format!("this value has no axis `{name}` to index"));
+                self.diags.push(d.at(base.span, self.show_ty(&base_ty)).also(i.span, format!("an index of `{name}`")));
+                return Value::Error;
+            }
+            let axes = base_ty.axes.iter().copied().filter(|a| *a != axis).chain(t.axes.iter().copied()).collect();
+            let ty = Ty::new(axes, numeric(base_ty.support));
+            value = self.push(ExprKind::Index { base: value, index, axis }, ty, span);
+        }
+        Value::Expr(value)
+    }
+
+    fn unary(&mut self, op: UnaryOp, operand: &ast::Expr, span: Span, scope: &mut Scope) -> Value {
+        let Some(x) = self.eval_number(operand, scope) else { return Value::Error };
+        let t = self.ty(x).clone();
+        match (op, &self.model.expr(x).kind) {
+            (UnaryOp::Neg, ExprKind::Const(c)) => {
+                let c = -*c;
+                Value::Expr(self.constant(c, span))
+            }
+            (UnaryOp::Neg, _) => Value::Expr(self.push(ExprKind::Elem(Elem::Neg, vec![x]), Ty::new(t.axes, Support::Real), span)),
+            (UnaryOp::Not, _) if t.support == Support::Bool => {
+                Value::Expr(self.push(ExprKind::Elem(Elem::Not, vec![x]), t, span))
+            }
+            (UnaryOp::Not, _) => self.report(Code::E0411, "`not` needs a truth value", operand.span, self.show_ty(&t)),
+        }
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: &ast::Expr, right: &ast::Expr, span: Span, scope: &mut Scope) -> Value {
+        if let Some(Static::Bool(b)) = StaticEnv(self.program).eval(&ast::Expr {
+            kind: ast::ExprKind::Binary { op, left: Box::new(left.clone()), right: Box::new(right.clone()) },
+            span,
+        }) {
+            return Value::Expr(self.push_bool(b, span));
+        }
+        let (l, r) = (self.eval_number(left, scope), self.eval_number(right, scope));
+        let (Some(l), Some(r)) = (l, r) else { return Value::Error };
+        if let (ExprKind::Const(a), ExprKind::Const(b)) = (&self.model.expr(l).kind, &self.model.expr(r).kind)
+            && let Some(x) = fold(op, *a, *b)
+        {
+            return Value::Expr(self.constant(x, span));
+        }
+        if matches!(op, BinaryOp::And | BinaryOp::Or) {
+            for (id, e) in [(l, left), (r, right)] {
+                if self.ty(id).support != Support::Bool {
+                    let t = self.ty(id).clone();
+                    return self.report(Code::E0411, format!("`{}` needs truth values", op.symbol()), e.span, self.show_ty(&t));
+                }
+            }
+        }
+        Value::Expr(self.operator(op, l, r, span))
+    }
+
+    /// An operator on two typed values.
+    pub(super) fn operator(&mut self, op: BinaryOp, l: ExprId, r: ExprId, span: Span) -> ExprId {
+        let axes = self.ty(l).axes.union(&self.ty(r).axes).copied().collect();
+        let ty = Ty::new(axes, self.operator_support(op, l, r));
+        let mut elem = |c: &mut Self, e, a, b| c.push(ExprKind::Elem(e, vec![a, b]), ty.clone(), span);
+        match op {
+            BinaryOp::Add => elem(self, Elem::Add, l, r),
+            BinaryOp::Sub => elem(self, Elem::Sub, l, r),
+            BinaryOp::Mul => elem(self, Elem::Mul, l, r),
+            BinaryOp::Div => elem(self, Elem::Div, l, r),
+            BinaryOp::Pow => elem(self, Elem::Pow, l, r),
+            BinaryOp::And => elem(self, Elem::And, l, r),
+            BinaryOp::Or => elem(self, Elem::Or, l, r),
+            BinaryOp::Eq => elem(self, Elem::Eq, l, r),
+            BinaryOp::Lt => elem(self, Elem::Lt, l, r),
+            BinaryOp::Le => elem(self, Elem::Le, l, r),
+            BinaryOp::Gt => elem(self, Elem::Lt, r, l),
+            BinaryOp::Ge => elem(self, Elem::Le, r, l),
+            BinaryOp::Ne => {
+                let eq = elem(self, Elem::Eq, l, r);
+                self.push(ExprKind::Elem(Elem::Not, vec![eq]), ty.clone(), span)
+            }
+        }
+    }
+
+    /// The sign of a value: of a literal by its value, else by its support.
+    pub(super) fn sign(&self, id: ExprId) -> Sign {
+        match self.model.expr(id).kind {
+            ExprKind::Const(c) => Sign { nonneg: c >= 0.0, positive: c > 0.0 },
+            _ => ty::sign_of(numeric(self.ty(id).support)),
+        }
+    }
+
+    fn operator_support(&self, op: BinaryOp, l: ExprId, r: ExprId) -> Support {
+        let (a, b) = (self.sign(l), self.sign(r));
+        let (sa, sb) = (numeric(self.ty(l).support), numeric(self.ty(r).support));
+        let counts = sa.is_within(Support::Count) && sb.is_within(Support::Count);
+        match op {
+            BinaryOp::Add if counts && !(a.positive || b.positive) => Support::Count,
+            BinaryOp::Add => ty::of_sign(Sign { nonneg: a.nonneg && b.nonneg, positive: (a.positive && b.nonneg) || (a.nonneg && b.positive) }),
+            BinaryOp::Mul if counts => Support::Count,
+            BinaryOp::Mul if sa.is_within(Support::Unit) && sb.is_within(Support::Unit) => Support::Unit,
+            BinaryOp::Mul if l == r => ty::of_sign(Sign { nonneg: true, positive: a.positive }),
+            BinaryOp::Mul | BinaryOp::Div => ty::of_sign(Sign { nonneg: a.nonneg && b.nonneg, positive: a.positive && b.positive }),
+            BinaryOp::Pow => match self.model.expr(r).kind {
+                ExprKind::Const(c) if c.fract() == 0.0 && c % 2.0 == 0.0 => ty::of_sign(Sign { nonneg: true, positive: a.positive }),
+                _ => ty::of_sign(a),
+            },
+            BinaryOp::Sub => match self.model.expr(l).kind {
+                // 1 − p of a probability is a probability.
+                ExprKind::Const(1.0) if sb.is_within(Support::Unit) => Support::Unit,
+                _ => Support::Real,
+            },
+            _ => Support::Bool,
+        }
+    }
+
+    /// The value of a model statement, evaluated on first use; a cycle is reported once.
+    pub(super) fn lazily(&mut self, guide: bool, n: &ast::Name, eval: impl FnOnce(&mut Self) -> Value) -> Value {
+        let key = (guide, n.text.clone());
+        match self.states.get(&key) {
+            Some(State::Done(v)) => return v.clone(),
+            Some(State::Open(first)) => {
+                let d = Diagnostic::new(Code::E0208, format!("`{}` is defined by itself", n.text));
+                let d = d.at(n.span, "read here, while it is being defined").also(*first, "its definition starts from here");
+                self.diags.push(d);
+                return Value::Error;
+            }
+            None => {}
+        }
+        self.states.insert(key.clone(), State::Open(n.span));
+        let v = eval(self);
+        self.states.insert(key, State::Done(v.clone()));
+        v
+    }
+}
+
+fn fold(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
+    let x = match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div => a / b,
+        BinaryOp::Pow => a.powf(b),
+        _ => return None,
+    };
+    x.is_finite().then_some(x)
+}

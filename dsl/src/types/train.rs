@@ -1,0 +1,89 @@
+//! The `train` block.
+
+use super::is_name;
+use crate::compiled::TrainSettings;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::resolve::{Program, Static, StaticEnv, not_compiled};
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// Keys of the `train` block.
+pub const KEYS: [&str; 18] = [
+    "epochs", "batch_size", "optimiser", "lr", "eps", "weight_decay", "decoupled_decay", "clip", "train_size",
+    "early_stopping", "plateau", "samples", "reduce", "full_batch", "labelled", "stratify", "pair", "freeze",
+];
+
+/// Keys that this version cannot act on.
+const LATER: [&str; 5] = ["clip", "samples", "labelled", "stratify", "pair"];
+
+/// Whether `--set` may name it.
+pub fn is_key(name: &str) -> bool {
+    KEYS.contains(&name)
+}
+
+/// The settings in force: defaults, then the blocks in order, then `--set`.
+pub(super) fn settings(program: &Program, sets: &[(String, String)], diags: &mut Diagnostics) -> TrainSettings {
+    let mut out = TrainSettings::default();
+    for s in &program.settings {
+        if !is_key(&s.key.text) {
+            let d = Diagnostic::new(Code::E0206, format!("`train` has no setting `{}`", s.key.text)).at(s.key.span, "");
+            diags.push(d.did_you_mean(&s.key.text, KEYS));
+            continue;
+        }
+        if LATER.contains(&s.key.text.as_str()) {
+            diags.push(not_compiled(s.span, &format!("the training setting `{}`", s.key.text)));
+            continue;
+        }
+        if s.key.text == "freeze" {
+            out.freeze.extend(s.target.as_ref().map(ast::Path::dotted));
+            continue;
+        }
+        let word = is_name(&s.value).map(|n| Static::Word(n.text.clone()));
+        let value = StaticEnv(program).eval(&s.value).or(word);
+        apply(&mut out, &s.key.text, value, Some(s.value.span), diags);
+    }
+    for (name, text) in sets.iter().filter(|s| is_key(&s.0) && !program.options.contains_key(&s.0)) {
+        let value = match (text.parse::<f64>(), text.parse::<bool>()) {
+            (Ok(x), _) => Static::Number(x),
+            (_, Ok(b)) => Static::Bool(b),
+            _ => Static::Word(text.clone()),
+        };
+        apply(&mut out, name, Some(value), None, diags);
+    }
+    out
+}
+
+fn apply(out: &mut TrainSettings, key: &str, value: Option<Static>, span: Option<Span>, diags: &mut Diagnostics) {
+    let whole = |x: f64| (x >= 1.0 && x.fract() == 0.0 && x <= 1e9).then_some(x as usize);
+    let expected = match (key, &value) {
+        ("epochs", Some(Static::Number(x))) if whole(*x).is_some() => return out.epochs = whole(*x),
+        ("batch_size", Some(Static::Number(x))) if *x >= 2.0 && whole(*x).is_some() => {
+            return out.batch_size = whole(*x).unwrap_or(out.batch_size);
+        }
+        ("lr", Some(Static::Number(x))) if *x > 0.0 => return out.lr = *x,
+        ("eps", Some(Static::Number(x))) if *x > 0.0 => return out.eps = *x,
+        ("weight_decay", Some(Static::Number(x))) if *x >= 0.0 => return out.weight_decay = *x,
+        ("train_size", Some(Static::Number(x))) if *x > 0.0 && *x <= 1.0 => return out.train_size = Some(*x),
+        ("decoupled_decay", Some(Static::Bool(b))) => return out.decoupled_decay = *b,
+        ("early_stopping", Some(Static::Bool(b))) => return out.early_stopping = *b,
+        ("plateau", Some(Static::Bool(b))) => return out.plateau = *b,
+        ("full_batch", Some(Static::Bool(b))) => return out.full_batch = *b,
+        ("reduce", Some(Static::Word(w))) if w == "mean" || w == "total" => return out.reduce_total = w == "total",
+        ("optimiser", Some(Static::Word(w))) if w == "adam" || w == "adamw" => {
+            return out.decoupled_decay |= w == "adamw";
+        }
+        ("epochs", _) => "a whole number of epochs, at least 1",
+        ("batch_size", _) => "a whole number of cells, at least 2",
+        ("train_size", _) => "a fraction above 0, at most 1",
+        ("weight_decay", _) => "a number, at least 0",
+        ("lr" | "eps", _) => "a number above 0",
+        ("reduce", _) => "`mean` or `total`",
+        ("optimiser", _) => "`adam` or `adamw`",
+        _ => "`true` or `false`",
+    };
+    let d = Diagnostic::new(Code::E0206, format!("`{key}` needs {expected}"));
+    diags.push(match span {
+        Some(span) => d.at(span, ""),
+        None => d.help(format!("as in `--set {key}=…`")),
+    });
+}
