@@ -180,6 +180,10 @@ fn reduction(
             // d/dx log Σ exp x = exp(x − lse); where lse is −∞ (all elements −∞) the gradient is zero.
             let shifted = g.sub(input, id);
             let weight = g.exp(shifted);
+            let lowest = g.constant(f64::NEG_INFINITY);
+            let empty = g.binary(Elem::Eq, id, lowest);
+            let zero = g.constant(0.0);
+            let weight = g.select(empty, zero, weight);
             g.mul(adjoint, weight)
         }
         ReduceKind::Max | ReduceKind::Min => {
@@ -190,7 +194,16 @@ fn reduction(
             g.mul(adjoint, share)
         }
         ReduceKind::Prod => {
-            let rest = g.div(id, input);
+            // The product of the others, also where a factor is zero: divide only by factors that are not.
+            let zero = g.constant(0.0);
+            let one = g.constant(1.0);
+            let is_zero = g.binary(Elem::Eq, input, zero);
+            let n_zeros = g.sum(is_zero, over.clone());
+            let n_other_zeros = g.sub(n_zeros, is_zero);
+            let safe = g.select(is_zero, one, input);
+            let product = g.reduce(ReduceKind::Prod, safe, over.clone());
+            let rest = g.div(product, safe);
+            let rest = g.select(n_other_zeros, zero, rest);
             g.mul(adjoint, rest)
         }
         ReduceKind::ArgMax => {

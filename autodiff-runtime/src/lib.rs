@@ -6,7 +6,7 @@
 //! | verify | `Graph` → [`graph::Verified`] | `graph/verify.rs` |
 //! | differentiate | `Graph` → `Graph` | [`autodiff`] |
 //! | rewrite | `Graph` → `Graph` | [`rewrite`] |
-//! | plan | `Verified` → `Plan` | [`plan`] |
+//! | plan | `Verified` → `Plan` | `plan` |
 //! | prepare | [`program::Program`] → [`backend::Executable`] | [`backend`] |
 //!
 //! Invariant: nothing here knows probability. A value is an array over a *set* of named axes; operations align by

@@ -847,7 +847,7 @@ fn grow(g: &mut Graph, op: u8, x: NodeId, y: NodeId, over: Axes, bits: u8) -> No
         4 => {
             let kind = kinds[choose(kinds.len())];
             // The graph's derivative of a product divides by its factors: keep them from zero.
-            let x = if kind == ReduceKind::Prod { shifted(g, x) } else { bounded(g, x) };
+            let x = bounded(g, x);
             let over = over.intersect(g.axes_of(x));
             g.reduce(kind, x, over)
         }

@@ -9,9 +9,17 @@
 //!
 //! Invariant: pure. No files, no devices, no printing: text is handed in, diagnostics and graphs are handed out.
 
+mod compile;
 mod compiled;
+mod derive;
 pub mod diagnostic;
+mod lower;
+mod model;
+mod objective;
+mod resolve;
 pub mod source;
 pub mod syntax;
+mod types;
 
+pub use compile::{Compiled, Settings, compile};
 pub use compiled::*;

@@ -107,7 +107,10 @@ impl Graph {
             }
             Op::ScatterAdd { values, axis, index, keep } => {
                 ensure(!self.axes_of(*values).contains(*axis), "the values have the new axis")?;
-                ensure(has(index, keep) && !keep.contains(*axis), "keeps an axis the index lacks")
+                ensure(
+                    has(index, keep) && !has(index, &Axes::from(*axis)),
+                    "keeps an axis the index lacks, or indexes by it",
+                )
             }
             Op::Rename { input, from, to } => {
                 ensure(has(input, &Axes::from(*from)), "renames an axis its operand lacks")?;
@@ -140,6 +143,12 @@ impl Graph {
         if params.iter().any(|p| !self.axes_of(*p).is_subset(axes)) {
             return Err("a parameter has an axis that the draw lacks".into());
         }
+        if let RandomKind::Multinomial(a) = kind {
+            let row_axis = rows.is_some_and(|r| self.axes_of(r).contains(a));
+            if !axes.contains(a) || row_axis || self.axes_of(params[0]).contains(a) {
+                return Err("a multinomial runs along an own axis of the draw, which its total lacks".into());
+            }
+        }
         match rows {
             Some(r) if self.axes_of(r).len() != 1 || !self.axes_of(r).is_subset(axes) => {
                 Err("row numbers run along exactly one axis of the draw".into())
@@ -150,6 +159,16 @@ impl Graph {
 
     fn check_roots(&self, errors: &mut Vec<VerifyError>) {
         let mut report = |what: String| errors.push(VerifyError { node: None, what });
+        let declared = self.variables.iter().map(|v| &v.name);
+        for (kind, list) in [
+            ("variable", declared.collect::<Vec<_>>()),
+            ("input", self.inputs.iter().map(|i| &i.name).collect()),
+        ] {
+            let mut seen = BTreeSet::new();
+            for name in list.into_iter().filter(|n| !seen.insert(*n)) {
+                report(format!("two {kind}s are named `{name}`"));
+            }
+        }
         let mut names = BTreeSet::new();
         for (name, id) in &self.outputs {
             if !names.insert(name) {

@@ -98,7 +98,12 @@ fn binary(g: &mut Graph, elem: Elem, a: NodeId, b: NodeId, out: NodeId, which: u
         (Max, 0) => g.binary(Le, b, a),
         (Max, _) => g.binary(Lt, a, b),
         (XLogY, 0) => g.unary(Log, b),
-        (XLogY, _) => g.div(a, b),
+        (XLogY, _) => {
+            // Zero where a is, also at b = 0.
+            let q = g.div(a, b);
+            let zero = g.constant(0.0);
+            g.select(a, q, zero)
+        }
         (LgammaDelta, 0) => {
             let s = g.add(a, b);
             g.unary(Digamma, s)

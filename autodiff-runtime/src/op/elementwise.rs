@@ -192,7 +192,7 @@ impl Elem {
             Neg => -a, Recip => 1.0 / a, Exp => a.exp(), Log => a.ln(), Log1p => a.ln_1p(), Expm1 => a.exp_m1(),
             Sqrt => a.sqrt(), Square => a * a, Abs => a.abs(), Floor => a.floor(),
             Sign => if a == 0.0 { 0.0 } else { a.signum() },
-            Sigmoid => special::sigmoid(a), Softplus => special::softplus(a), Relu => if a > 0.0 { a } else { a * 0.0 },
+            Sigmoid => special::sigmoid(a), Softplus => special::softplus(a), Relu => if a > 0.0 || a.is_nan() { a } else { 0.0 },
             Tanh => a.tanh(), Lgamma => special::lgamma(a), Digamma => special::digamma(a),
             Trigamma => special::trigamma(a), Erf => special::erf(a), Not => truth(a == 0.0),
             Add => a + b, Sub => a - b, Mul => a * b, Div => a / b, Pow => a.powf(b),

@@ -32,7 +32,8 @@ pub fn derive(m: &Model, diags: &mut Diagnostics) -> Objective {
             }
             (None, None) => {
                 if site.guide_span.is_none() {
-                    let d = Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", site.name)).at(site.span, "drawn here");
+                    let d = Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", site.name))
+                        .at(site.span, "drawn here");
                     diags.push(d.help(format!("say in `guide` how it is approximated: `{} ~ …`", site.name)));
                 }
             }
@@ -64,7 +65,8 @@ struct GuideGraph {
 impl GuideGraph {
     fn new(m: &Model) -> Self {
         let reads = |d: &DistExpr| m.sites_read(d.params.iter().copied());
-        let parents: Vec<Vec<SiteNo>> = m.sites.iter().map(|s| s.guide.as_ref().map_or(vec![], reads)).collect();
+        let parents: Vec<Vec<SiteNo>> =
+            m.sites.iter().map(|s| s.guide.as_ref().map_or(vec![], reads)).collect();
         let mut descendants = vec![BTreeSet::new(); m.sites.len()];
         // Transitive closure; sites are few.
         for _ in 0..m.sites.len() {
@@ -99,13 +101,17 @@ impl GuideGraph {
             .collect();
         if !late.is_empty() {
             let names = late.join(", ");
-            let why = format!("why not analytic: its model parent {names} is drawn after {} in the guide", m.sites[site].name);
+            let why = format!(
+                "why not analytic: its model parent {names} is drawn after {} in the guide",
+                m.sites[site].name
+            );
             return (Estimator::MonteCarlo, why);
         }
         if q.family.has_kl_to(p.family.name()) {
             return (Estimator::Analytic, String::new());
         }
-        let why = format!("why not analytic: no closed form for {} against {}", q.family.name(), p.family.name());
+        let why =
+            format!("why not analytic: no closed form for {} against {}", q.family.name(), p.family.name());
         (Estimator::MonteCarlo, why)
     }
 }
@@ -115,8 +121,11 @@ fn check_pair(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) ->
     let s = &m.sites[site];
     let (qs, ps) = (q.family.support(), s.prior.family.support());
     if qs != ps {
-        let d = Diagnostic::new(Code::E0503, format!("guide and model of `{}` have different supports", s.name));
-        let d = d.at(q.span, format!("{}: {qs}", q.family.name())).also(s.prior.span, format!("{}: {ps}", s.prior.family.name()));
+        let d =
+            Diagnostic::new(Code::E0503, format!("guide and model of `{}` have different supports", s.name));
+        let d = d
+            .at(q.span, format!("{}: {qs}", q.family.name()))
+            .also(s.prior.span, format!("{}: {ps}", s.prior.family.name()));
         diags.push(d);
         return false;
     }
@@ -128,7 +137,8 @@ fn check_pair(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) ->
         _ => {}
     });
     if data_plate && !reads_data && !observed.is_empty() {
-        let d = Diagnostic::new(Code::W0516, format!("the guide of `{}` does not read any data", s.name)).at(q.span, "one distribution for all");
+        let d = Diagnostic::new(Code::W0516, format!("the guide of `{}` does not read any data", s.name))
+            .at(q.span, "one distribution for all");
         diags.push(d.help("let a net read the data: `z ~ encoder(x)`"));
     }
     true
@@ -136,8 +146,13 @@ fn check_pair(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) ->
 
 fn no_gradient(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) {
     let name = &m.sites[site].name;
-    let d = Diagnostic::new(Code::E0504, format!("draws of `{name}` from `{}` pass no gradient", q.family.name()));
-    diags.push(d.at(q.span, "").help("use a reparameterised family, or one with a closed form against its prior"));
+    let d = Diagnostic::new(
+        Code::E0504,
+        format!("draws of `{name}` from `{}` pass no gradient", q.family.name()),
+    );
+    diags.push(
+        d.at(q.span, "").help("use a reparameterised family, or one with a closed form against its prior"),
+    );
 }
 
 /// E0517: the likelihood of a field reads that field (library sizes do).
@@ -150,7 +165,13 @@ fn conditions_on_itself(m: &Model, site: SiteNo, diags: &mut Diagnostics) {
         }
     });
     if let Some(at) = at {
-        let d = Diagnostic::new(Code::E0517, format!("the likelihood of `{}` conditions on `{}` itself", s.name, s.name));
-        diags.push(d.at(at, "read here").note("usual for library sizes; the bound is then conditional on that statistic"));
+        let d = Diagnostic::new(
+            Code::E0517,
+            format!("the likelihood of `{}` conditions on `{}` itself", s.name, s.name),
+        );
+        diags.push(
+            d.at(at, "read here")
+                .note("usual for library sizes; the bound is then conditional on that statistic"),
+        );
     }
 }

@@ -13,7 +13,7 @@ pub mod ty;
 
 pub use ty::{AxisNo, AxisSet, Ty};
 
-use crate::compiled::{OptionInfo, OutputInfo, Slot, TrainSettings};
+use crate::compiled::{AxisInfo, OptionInfo, OutputInfo, Slot, TrainSettings};
 use crate::source::Span;
 use autodiff_runtime::{Elem, ReduceKind};
 use distributions::Family;
@@ -177,9 +177,6 @@ pub struct DistExpr {
     pub span: Span,
 }
 
-/// An axis with where its size comes from.
-pub use crate::compiled::{AxisInfo, AxisSource};
-
 /// A data field.
 #[derive(Clone, Debug)]
 pub struct FieldDecl {
@@ -310,13 +307,20 @@ impl Model {
     pub fn operands(&self, id: ExprId) -> Vec<ExprId> {
         match &self.expr(id).kind {
             ExprKind::Elem(_, args) => args.clone(),
-            ExprKind::Reduce { arg, .. } | ExprKind::Softmax(arg, _) | ExprKind::Average(arg) | ExprKind::Stop(arg) => {
+            ExprKind::Reduce { arg, .. }
+            | ExprKind::Softmax(arg, _)
+            | ExprKind::Average(arg)
+            | ExprKind::Stop(arg) => {
                 vec![*arg]
             }
             ExprKind::Index { base, index, .. } => vec![*base, *index],
             ExprKind::Layer(layer) => match layer {
-                Layer::Linear { inputs, conditions, .. } => inputs.iter().chain(conditions).copied().collect(),
-                Layer::BatchNorm { arg, .. } | Layer::LayerNorm { arg, .. } | Layer::Dropout { arg, .. } => vec![*arg],
+                Layer::Linear { inputs, conditions, .. } => {
+                    inputs.iter().chain(conditions).copied().collect()
+                }
+                Layer::BatchNorm { arg, .. } | Layer::LayerNorm { arg, .. } | Layer::Dropout { arg, .. } => {
+                    vec![*arg]
+                }
                 Layer::Embed { index, .. } => vec![*index],
             },
             _ => vec![],

@@ -12,15 +12,29 @@ impl Display for Model {
             writeln!(f, "field {} : {}{}", d.slot.name, d.ty.support, self.show(d.ty.axes.iter().copied()))?;
         }
         for p in &self.params {
-            writeln!(f, "param {} : {}{} init {:?}", p.name, p.ty.support, self.show(p.ty.axes.iter().copied()), p.init)?;
+            writeln!(
+                f,
+                "param {} : {}{} init {:?}",
+                p.name,
+                p.ty.support,
+                self.show(p.ty.axes.iter().copied()),
+                p.init
+            )?;
         }
         for s in &self.stats {
             writeln!(f, "stat {} = {}", s.name, self.text(s.value))?;
         }
         for s in &self.sites {
             let verb = if s.observed.is_some() { "observe" } else { "latent" };
-            let plates: String = s.plates.iter().map(|p| format!("plate {} / ", self.axis_name(*p))).collect();
-            writeln!(f, "{plates}{verb} {}{} ~ {}", s.name, self.show(s.axes.iter().copied()), self.dist(&s.prior))?;
+            let plates: String =
+                s.plates.iter().map(|p| format!("plate {} / ", self.axis_name(*p))).collect();
+            writeln!(
+                f,
+                "{plates}{verb} {}{} ~ {}",
+                s.name,
+                self.show(s.axes.iter().copied()),
+                self.dist(&s.prior)
+            )?;
             if let Some(q) = &s.guide {
                 writeln!(f, "  guide {}", self.dist(q))?;
             }
@@ -40,7 +54,8 @@ impl Model {
 
     fn dist(&self, d: &DistExpr) -> String {
         let set = d.family.parameter_sets()[d.set];
-        let params: Vec<String> = set.iter().zip(&d.params).map(|(p, e)| format!("{} = {}", p.name, self.text(*e))).collect();
+        let params: Vec<String> =
+            set.iter().zip(&d.params).map(|(p, e)| format!("{} = {}", p.name, self.text(*e))).collect();
         let event = d.event.map_or(String::new(), |a| format!(" over {}", self.axis_name(a)));
         format!("{}({}{event})", d.family.name(), params.join(", "))
     }
@@ -64,7 +79,11 @@ impl Model {
                     Reduction::Mean => "mean".into(),
                     Reduction::Var => "var".into(),
                 };
-                format!("{word}({} over {})", self.text(*arg), over.iter().map(|a| self.axis_name(*a)).collect::<Vec<_>>().join(", "))
+                format!(
+                    "{word}({} over {})",
+                    self.text(*arg),
+                    over.iter().map(|a| self.axis_name(*a)).collect::<Vec<_>>().join(", ")
+                )
             }
             ExprKind::Softmax(x, a) => format!("softmax({} over {})", self.text(*x), self.axis_name(*a)),
             ExprKind::Index { base, index, .. } => format!("{}[{}]", self.text(*base), self.text(*index)),
@@ -80,7 +99,11 @@ impl Model {
     fn layer_text(&self, layer: &Layer) -> String {
         match layer {
             Layer::Linear { path, inputs, conditions, .. } => {
-                let bar = if conditions.is_empty() { String::new() } else { format!(" | {}", self.list(conditions)) };
+                let bar = if conditions.is_empty() {
+                    String::new()
+                } else {
+                    format!(" | {}", self.list(conditions))
+                };
                 format!("{path}({}{bar})", self.list(inputs))
             }
             Layer::BatchNorm { path, arg, .. } => format!("{path}({})", self.text(*arg)),

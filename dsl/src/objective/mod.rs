@@ -5,6 +5,8 @@
 
 mod print;
 
+pub use print::explain;
+
 use crate::model::{ExprId, SiteNo, TermKind};
 use crate::source::Span;
 

@@ -15,16 +15,33 @@ pub fn explain(m: &Model, o: &Objective) -> String {
     for s in &m.sites {
         let given = given(m, &s.prior);
         let verb = if s.observed.is_some() { "observe " } else { "" };
-        let _ = writeln!(out, "  {verb}{}{} ~ {}{given}{}", s.name, axes(m, &s.axes), s.prior.family.name(), plates(m, &s.plates));
+        let _ = writeln!(
+            out,
+            "  {verb}{}{} ~ {}{given}{}",
+            s.name,
+            axes(m, &s.axes),
+            s.prior.family.name(),
+            plates(m, &s.plates)
+        );
     }
     let _ = writeln!(out, "guide");
     for s in m.sites.iter().filter(|s| s.guide.is_some()) {
         if let Some(q) = &s.guide {
-            let _ = writeln!(out, "  {}{} ~ {}{}{}", s.name, axes(m, &s.axes), q.family.name(), given(m, q), plates(m, &s.plates));
+            let _ = writeln!(
+                out,
+                "  {}{} ~ {}{}{}",
+                s.name,
+                axes(m, &s.axes),
+                q.family.name(),
+                given(m, q),
+                plates(m, &s.plates)
+            );
         }
     }
     let scale = match m.plate {
-        Some(p) if m.train.reduce_total => format!("per {0}, × N/B, summed over the N training {0}s", m.axis_name(p)),
+        Some(p) if m.train.reduce_total => {
+            format!("per {0}, × N/B, summed over the N training {0}s", m.axis_name(p))
+        }
         Some(p) => format!("per {}, × N/B, loss ÷ N", m.axis_name(p)),
         None => "as is (no minibatched plate)".to_owned(),
     };
@@ -43,7 +60,9 @@ fn line(m: &Model, t: &Term) -> String {
     let s = &m.sites[t.site];
     let (sign, how) = match (t.kind, t.estimator, &s.guide) {
         (TermKind::Lik, ..) => ('+', format!("log {}({} | …)", s.prior.family.name(), s.name)),
-        (_, Estimator::Analytic, Some(q)) => ('−', format!("analytic KL({} ‖ {})", q.family.name(), s.prior.family.name())),
+        (_, Estimator::Analytic, Some(q)) => {
+            ('−', format!("analytic KL({} ‖ {})", q.family.name(), s.prior.family.name()))
+        }
         _ => ('−', format!("Monte Carlo: log q({0}) − log p({0})", s.name)),
     };
     let scope = if t.per_row { "" } else { "  global: counted once" };
@@ -61,7 +80,8 @@ fn weight(m: &Model, t: &Term) -> String {
 }
 
 fn given(m: &Model, d: &DistExpr) -> String {
-    let mut reads: Vec<String> = m.sites_read(d.params.iter().copied()).iter().map(|s| m.sites[*s].name.clone()).collect();
+    let mut reads: Vec<String> =
+        m.sites_read(d.params.iter().copied()).iter().map(|s| m.sites[*s].name.clone()).collect();
     m.walk(d.params.iter().copied(), |id| match &m.expr(id).kind {
         ExprKind::Field(f) => reads.push(m.fields[*f].slot.name.clone()),
         ExprKind::Param(p) => reads.push(m.params[*p].name.clone()),
@@ -89,7 +109,8 @@ fn options(m: &Model, out: &mut String) {
         AxisSource::Knob(n) => Some(format!("{} = {n}", a.name)),
         _ => None,
     });
-    let all: Vec<String> = m.options.iter().map(|o| format!("{} = {}", o.name, o.value)).chain(sizes).collect();
+    let all: Vec<String> =
+        m.options.iter().map(|o| format!("{} = {}", o.name, o.value)).chain(sizes).collect();
     if !all.is_empty() {
         let _ = writeln!(out, "options in force: {}", all.join(", "));
     }

@@ -10,10 +10,22 @@ use crate::syntax::parse;
 use std::collections::BTreeMap;
 
 /// Parses the root and everything it extends, and merges them under the given settings (`--set`).
-pub fn merge(sources: &mut Sources, root: FileId, sets: &[(String, String)], library: &dyn Library, diags: &mut Diagnostics) -> Program {
+pub fn merge(
+    sources: &mut Sources,
+    root: FileId,
+    sets: &[(String, String)],
+    library: &dyn Library,
+    diags: &mut Diagnostics,
+) -> Program {
     let mut files = vec![];
     collect(sources, root, library, diags, &mut files, &mut vec![]);
-    let mut m = Merger { program: Program::default(), declared: BTreeMap::new(), file: root, diags };
+    let mut m = Merger {
+        program: Program::default(),
+        declared: BTreeMap::new(),
+        field_names: BTreeMap::new(),
+        file: root,
+        diags,
+    };
     for (file, ast) in &files {
         m.file = *file;
         m.program.dead.extend(ast.broken.iter().map(|n| n.text.clone()));
@@ -37,7 +49,14 @@ fn title_of(text: &str) -> String {
 }
 
 /// Parses a file after those that it extends; each file once.
-fn collect(sources: &mut Sources, file: FileId, library: &dyn Library, diags: &mut Diagnostics, files: &mut Vec<(FileId, ast::Ast)>, open: &mut Vec<FileId>) {
+fn collect(
+    sources: &mut Sources,
+    file: FileId,
+    library: &dyn Library,
+    diags: &mut Diagnostics,
+    files: &mut Vec<(FileId, ast::Ast)>,
+    open: &mut Vec<FileId>,
+) {
     let text = sources.text(file).to_owned();
     let (ast, found) = parse(file, &text);
     diags.extend(found);
@@ -53,7 +72,10 @@ fn collect(sources: &mut Sources, file: FileId, library: &dyn Library, diags: &m
             };
             let base = sources.find(&full).unwrap_or_else(|| sources.add(full, text));
             if open.contains(&base) {
-                diags.push(Diagnostic::new(Code::E0208, format!("`{name}` extends itself")).at(path.span, "leads back here"));
+                diags.push(
+                    Diagnostic::new(Code::E0208, format!("`{name}` extends itself"))
+                        .at(path.span, "leads back here"),
+                );
             } else if !files.iter().any(|(f, _)| *f == base) {
                 collect(sources, base, library, diags, files, open);
             }
@@ -67,6 +89,8 @@ struct Merger<'a> {
     program: Program,
     /// Where each name was declared: (file, span). One name space for everything a model expression can name.
     declared: BTreeMap<(Space, String), (FileId, Span)>,
+    /// Fields of every file, wherever they stand.
+    field_names: BTreeMap<String, Span>,
     file: FileId,
     diags: &'a mut Diagnostics,
 }
@@ -86,16 +110,25 @@ impl Merger<'_> {
         let key = (space, name.text.clone());
         let error = match self.declared.get(&key) {
             None if is_override => {
-                let known: Vec<&str> = self.declared.keys().filter(|k| k.0 == space).map(|k| k.1.as_str()).collect();
-                let d = Diagnostic::new(Code::E0205, format!("`override` of `{}`, which is not inherited", name.text));
+                let known: Vec<&str> =
+                    self.declared.keys().filter(|k| k.0 == space).map(|k| k.1.as_str()).collect();
+                let d = Diagnostic::new(
+                    Code::E0205,
+                    format!("`override` of `{}`, which is not inherited", name.text),
+                );
                 Some(d.at(name.span, "nothing to replace").did_you_mean(&name.text, known))
             }
             Some(&(file, span)) if file == self.file => {
-                let d = Diagnostic::new(Code::E0202, format!("`{}` is defined twice", name.text));
+                let (code, what) = match space {
+                    Space::Guide => (Code::E0512, "is treated twice"),
+                    _ => (Code::E0202, "is defined twice"),
+                };
+                let d = Diagnostic::new(code, format!("`{}` {what}", name.text));
                 Some(d.at(name.span, "again here").also(span, "first here"))
             }
             Some(&(_, span)) if !is_override => {
-                let d = Diagnostic::new(Code::E0204, format!("`{}` is inherited and defined again", name.text));
+                let d =
+                    Diagnostic::new(Code::E0204, format!("`{}` is inherited and defined again", name.text));
                 let d = d.at(name.span, "").also(span, "inherited from here");
                 Some(d.help(format!("to replace it, write `override {}`", name.text)))
             }
@@ -121,6 +154,9 @@ impl Merger<'_> {
                     }
                 }
                 ItemKind::Option(options) => options.iter().for_each(|o| self.option(o)),
+                ItemKind::Data(fields) => {
+                    self.field_names.extend(fields.iter().map(|f| (f.name.text.clone(), f.name.span)));
+                }
                 _ => {}
             }
         }
@@ -150,7 +186,9 @@ impl Merger<'_> {
         if !self.program.option_order.contains(&name) {
             self.program.option_order.push(name.clone());
         }
-        self.program.options.insert(name, OptionValue { decl: decl.clone(), value, changed: false, used: false.into() });
+        self.program
+            .options
+            .insert(name, OptionValue { decl: decl.clone(), value, changed: false, used: false.into() });
     }
 
     /// Applies `--set name=value` to options and axis sizes; the rest is left for the `train` settings.
@@ -161,7 +199,9 @@ impl Merger<'_> {
                     Ok(value) => (option.value, option.changed) = (value, true),
                     Err(expected) => {
                         let d = Diagnostic::new(Code::E0206, format!("option `{name}` cannot be `{text}`"));
-                        self.diags.push(d.also(option.decl.span, "declared here").help(format!("expected {expected}")));
+                        self.diags.push(
+                            d.also(option.decl.span, "declared here").help(format!("expected {expected}")),
+                        );
                     }
                 }
             } else if let Some(dim) = self.program.dims.iter_mut().find(|d| d.name.text == *name) {
@@ -177,8 +217,12 @@ impl Merger<'_> {
         let mut known: Vec<&str> = knobs.map(|d| d.name.text.as_str()).collect();
         known.extend(self.program.option_order.iter().map(String::as_str));
         known.extend(crate::types::train::KEYS);
-        let d = Diagnostic::new(Code::E0206, format!("the model has no option, axis or training setting `{name}`"));
-        let list = format!("options and sizes: {}", known.iter().take(12).copied().collect::<Vec<_>>().join(", "));
+        let d = Diagnostic::new(
+            Code::E0206,
+            format!("the model has no option, axis or training setting `{name}`"),
+        );
+        let list =
+            format!("options and sizes: {}", known.iter().take(12).copied().collect::<Vec<_>>().join(", "));
         self.diags.push(d.did_you_mean(name, known.clone()).note(list));
     }
 
@@ -242,7 +286,8 @@ impl Merger<'_> {
 
     /// An inherited output is simply replaced: the grammar has no `override` for outputs.
     fn output(&mut self, output: &ast::Output) {
-        let inherited = self.declared.get(&(Space::Output, output.name.text.clone())).is_some_and(|d| d.0 != self.file);
+        let inherited =
+            self.declared.get(&(Space::Output, output.name.text.clone())).is_some_and(|d| d.0 != self.file);
         if self.declare(Space::Output, &output.name, inherited) {
             replace(&mut self.program.outputs, output.clone(), |o| o.name.text == output.name.text);
         }
@@ -268,7 +313,9 @@ impl Merger<'_> {
     fn dead_items(&mut self, items: &[ast::Item]) {
         for item in items {
             match &item.kind {
-                ItemKind::Data(fields) => self.program.dead.extend(fields.iter().map(|f| f.name.text.clone())),
+                ItemKind::Data(fields) => {
+                    self.program.dead.extend(fields.iter().map(|f| f.name.text.clone()))
+                }
                 ItemKind::Stat(s) => self.program.dead.push(s.name.text.clone()),
                 ItemKind::Param(p) => self.program.dead.push(p.name.text.clone()),
                 ItemKind::Net(n) => self.program.dead.push(n.name.text.clone()),
@@ -288,7 +335,8 @@ impl Merger<'_> {
                     if let Some(weight) = &p.weight {
                         self.diags.push(not_compiled(weight.span, "a plate's `weight`"));
                     }
-                    self.model(&p.body, &with_plate(plates, &p.axis, self.diags), alive);
+                    let inner = with_plate(plates, &p.axis, self.diags);
+                    self.model(&p.body, &inner, alive);
                     continue;
                 }
                 ModelStmtKind::When(w) => {
@@ -303,7 +351,9 @@ impl Merger<'_> {
                     continue;
                 }
                 ModelStmtKind::Site(s) => (&s.name, Space::Value, s.is_override, ModelDef::Site(s.clone())),
-                ModelStmtKind::Define(d) => (&d.name, Space::Value, d.is_override, ModelDef::Define(d.clone())),
+                ModelStmtKind::Define(d) => {
+                    (&d.name, Space::Value, d.is_override, ModelDef::Define(d.clone()))
+                }
                 ModelStmtKind::Observe(o) => {
                     let ast::ExprKind::Name(name) = &o.target.kind else {
                         self.diags.push(not_compiled(o.target.span, "an indexed `observe`"));
@@ -312,9 +362,18 @@ impl Merger<'_> {
                     (name, Space::Likelihood, o.is_override, ModelDef::Observe(o.clone()))
                 }
             };
-            if !alive {
+            if let (ModelDef::Site(_), Some(field)) = (&def, self.field_names.get(&name.text)) {
+                let d = Diagnostic::new(
+                    Code::E0203,
+                    format!("`{}` is data: its distribution is observed", name.text),
+                );
+                let d = d
+                    .at(name.span, "")
+                    .also(*field, "a field")
+                    .help(format!("write `observe {} ~ …`", name.text));
+                self.diags.push(d);
+            } else if !alive {
                 self.program.dead.push(name.text.clone());
-                self.program.dead_exprs.push(model_expr(&def).clone());
             } else if self.declare(space, name, is_override) {
                 let likelihood = space == Space::Likelihood;
                 let same = |old: &InPlates<ModelDef>| {
@@ -330,7 +389,8 @@ impl Merger<'_> {
         for stmt in stmts {
             let (name, is_override, def) = match &stmt.kind {
                 GuideStmtKind::Plate(p) => {
-                    self.guide(&p.body, &with_plate(plates, &p.axis, self.diags), alive);
+                    let inner = with_plate(plates, &p.axis, self.diags);
+                    self.guide(&p.body, &inner, alive);
                     continue;
                 }
                 GuideStmtKind::When(w) => {
@@ -350,7 +410,11 @@ impl Merger<'_> {
                 self.program.dead.push(name.text.clone());
             } else if self.declare(Space::Guide, name, is_override) {
                 let same = |old: &InPlates<GuideDef>| guide_name(&old.stmt) == name.text;
-                replace(&mut self.program.guide, InPlates { plates: plates.to_vec(), stmt: def, span: stmt.span }, same);
+                replace(
+                    &mut self.program.guide,
+                    InPlates { plates: plates.to_vec(), stmt: def, span: stmt.span },
+                    same,
+                );
             }
         }
     }
@@ -389,7 +453,10 @@ fn with_plate(plates: &[Name], axis: &Name, diags: &mut Diagnostics) -> Vec<Name
 fn set_dim(dim: &mut ast::Dim, text: &str, diags: &mut Diagnostics) {
     let name = &dim.name.text;
     let ast::DimKind::Size(size) = &mut dim.kind else {
-        let d = Diagnostic::new(Code::E0206, format!("the size of axis `{name}` comes from the data and cannot be set"));
+        let d = Diagnostic::new(
+            Code::E0206,
+            format!("the size of axis `{name}` comes from the data and cannot be set"),
+        );
         diags.push(d.also(dim.span, "declared here"));
         return;
     };
@@ -417,13 +484,5 @@ fn guide_name(def: &GuideDef) -> &str {
     match def {
         GuideDef::Treat(t) => &t.name.text,
         GuideDef::Define(d) => &d.name.text,
-    }
-}
-
-fn model_expr(def: &ModelDef) -> &ast::Expr {
-    match def {
-        ModelDef::Site(s) => &s.dist,
-        ModelDef::Define(d) => &d.value,
-        ModelDef::Observe(o) => &o.dist,
     }
 }

@@ -1,8 +1,8 @@
 //! Names to declarations: files merged by `extends`, options settled, static `when` decided.
 //!
 //! What is true of a [`Program`]: each name is declared once (an `override` has replaced what it names), every option
-//! has a value, and every statement knows whether it is alive. Dead statements are kept aside, so that names in them are
-//! still checked.
+//! has a value, and every statement knows whether it is alive. Names that only dead
+//! statements declare are kept, so that uses of them are not called unknown.
 
 mod merge;
 mod options;
@@ -90,8 +90,6 @@ pub struct Program {
     pub settings: Vec<ast::Setting>,
     /// Names declared by statements that are switched off, or too broken to keep: uses of them are not reported.
     pub dead: Vec<String>,
-    /// Expressions of statements that are switched off.
-    pub dead_exprs: Vec<ast::Expr>,
     /// Comment lines at the head of the last file.
     pub title: String,
 }

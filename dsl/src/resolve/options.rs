@@ -105,17 +105,23 @@ pub(super) fn default_of(program: &Program, decl: &ast::OptionDecl, diags: &mut 
         if !decl.choices.iter().any(|c| c.text == n.text) {
             let names = decl.choices.iter().map(|c| c.text.as_str());
             diags.push(
-                Diagnostic::new(Code::E0201, format!("`{}` is not a choice of option `{}`", n.text, decl.name.text))
-                    .at(n.span, "")
-                    .did_you_mean(&n.text, names),
+                Diagnostic::new(
+                    Code::E0201,
+                    format!("`{}` is not a choice of option `{}`", n.text, decl.name.text),
+                )
+                .at(n.span, "")
+                .did_you_mean(&n.text, names),
             );
         }
         return Static::Word(n.text.clone());
     }
     StaticEnv(program).eval(&decl.default).unwrap_or_else(|| {
         diags.push(
-            Diagnostic::new(Code::E0201, format!("the default of option `{}` is not a static value", decl.name.text))
-                .at(decl.default.span, "not a number, `true`, `false`, a string or one of the choices"),
+            Diagnostic::new(
+                Code::E0201,
+                format!("the default of option `{}` is not a static value", decl.name.text),
+            )
+            .at(decl.default.span, "not a number, `true`, `false`, a string or one of the choices"),
         );
         Static::Number(0.0)
     })

@@ -1,10 +1,10 @@
 //! Declared axes and fields.
 
-use super::{Checker, Scope, Block};
+use super::{Block, Checker, Scope};
 use crate::compiled::{AxisInfo, AxisSource, Slot, SlotKind};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::ty::Ty;
 use crate::model::FieldDecl;
+use crate::model::ty::Ty;
 use crate::resolve::{Static, StaticEnv, not_compiled};
 use crate::syntax::ast::{self, DimKind, MissingKind};
 use distributions::Support;
@@ -26,7 +26,8 @@ const TYPES: [(&str, SlotKind, Support); 10] = [
 impl Checker<'_> {
     /// Plates first, then the data's axes, then those of categories, then knobs: the order of storage.
     pub(super) fn declare_axes(&mut self) {
-        let plate_names: Vec<&str> = self.program.model.iter().flat_map(|s| s.plates.iter().map(|p| p.text.as_str())).collect();
+        let plate_names: Vec<&str> =
+            self.program.model.iter().flat_map(|s| s.plates.iter().map(|p| p.text.as_str())).collect();
         let rank = |d: &ast::Dim| match d.kind {
             _ if plate_names.contains(&d.name.text.as_str()) => 0,
             DimKind::Data => 1,
@@ -64,9 +65,14 @@ impl Checker<'_> {
                 AxisSource::Data
             }
             DimKind::Size(e) => match StaticEnv(self.program).eval(e) {
-                Some(Static::Number(x)) if x >= 1.0 && x.fract() == 0.0 && x <= 1e9 => AxisSource::Knob(x as usize),
+                Some(Static::Number(x)) if x >= 1.0 && x.fract() == 0.0 && x <= 1e9 => {
+                    AxisSource::Knob(x as usize)
+                }
                 _ => {
-                    let d = Diagnostic::new(Code::E0401, format!("the size of axis `{}` is not a whole number above 0", dim.name.text));
+                    let d = Diagnostic::new(
+                        Code::E0401,
+                        format!("the size of axis `{}` is not a whole number above 0", dim.name.text),
+                    );
                     self.diags.push(d.at(e.span, ""));
                     AxisSource::Knob(1)
                 }
@@ -80,7 +86,8 @@ impl Checker<'_> {
             let axes = self.resolve_axes(&field.ty.axes, &scope);
             let Some((_, kind, support)) = TYPES.iter().find(|t| t.0 == field.ty.name.text) else {
                 let d = Diagnostic::new(Code::E0201, format!("no type called `{}`", field.ty.name.text));
-                self.diags.push(d.at(field.ty.name.span, "").did_you_mean(&field.ty.name.text, TYPES.map(|t| t.0)));
+                self.diags
+                    .push(d.at(field.ty.name.span, "").did_you_mean(&field.ty.name.text, TYPES.map(|t| t.0)));
                 continue;
             };
             if matches!(kind, SlotKind::Index | SlotKind::Simplex) {

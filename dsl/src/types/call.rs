@@ -2,6 +2,7 @@
 
 use super::{Block, Checker, Scope, Value, is_name, numeric};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::model::Reduction;
 use crate::model::ty::{self, Sign, Ty};
 use crate::model::{ExprId, ExprKind};
 use crate::resolve::not_compiled;
@@ -9,7 +10,6 @@ use crate::source::Span;
 use crate::syntax::ast::{self, Call};
 use autodiff_runtime::{Elem, ReduceKind};
 use distributions::Support;
-use crate::model::Reduction;
 
 /// How the support of a function's value follows from its argument's.
 #[derive(Clone, Copy)]
@@ -57,8 +57,27 @@ const OTHERS: [&str; 7] = ["softmax", "clamp", "select", "stop", "ramp", "E", "p
 
 /// Words of the language that this version parses and does not compile.
 const LATER: [&str; 21] = [
-    "argmax", "prob", "sample", "logp", "logq", "kl", "cosine", "fill", "observed", "present", "linspace", "uniform",
-    "pool", "attention", "conv_tower", "split_mlp", "gcn", "Mixture", "mc", "average", "argmin",
+    "argmax",
+    "prob",
+    "sample",
+    "logp",
+    "logq",
+    "kl",
+    "cosine",
+    "fill",
+    "observed",
+    "present",
+    "linspace",
+    "uniform",
+    "pool",
+    "attention",
+    "conv_tower",
+    "split_mlp",
+    "gcn",
+    "Mixture",
+    "mc",
+    "average",
+    "argmin",
 ];
 
 impl Checker<'_> {
@@ -79,7 +98,12 @@ impl Checker<'_> {
                 return self.layer(name, indices, call, span, scope);
             }
             self.eval(&call.callee, scope);
-            return self.report(Code::E0201, "this cannot be called", call.callee.span, "not a function, net or family");
+            return self.report(
+                Code::E0201,
+                "this cannot be called",
+                call.callee.span,
+                "not a function, net or family",
+            );
         };
         let name = callee.text.as_str();
         if let Some(family) = distributions::find(name) {
@@ -137,10 +161,16 @@ impl Checker<'_> {
         known.extend(self.program.fns.iter().map(|n| n.name.text.as_str()));
         known.extend(LAYERS.iter().chain(&OTHERS).copied());
         known.extend(REDUCTIONS.iter().map(|r| r.0).chain(FUNCTIONS.iter().map(|f| f.0)));
-        let d = Diagnostic::new(Code::E0201, format!("no function, net or distribution called `{}`", callee.text));
+        let d = Diagnostic::new(
+            Code::E0201,
+            format!("no function, net or distribution called `{}`", callee.text),
+        );
         let mut d = d.at(callee.span, "").did_you_mean(&callee.text, known);
         if scope.locals.iter().any(|l| l.0 == callee.text) || self.visible_names().contains(&callee.text) {
-            d = d.help(format!("`{}` is a value and cannot be called; an index stands in brackets", callee.text));
+            d = d.help(format!(
+                "`{}` is a value and cannot be called; an index stands in brackets",
+                callee.text
+            ));
         }
         self.diags.push(d);
         Value::Error
@@ -163,7 +193,12 @@ impl Checker<'_> {
         }
         if call.args.len() != n || !call.conditions.is_empty() {
             let plural = if n == 1 { "" } else { "s" };
-            self.report(Code::E0405, format!("this function takes {n} argument{plural}"), span, format!("{} given", call.args.len()));
+            self.report(
+                Code::E0405,
+                format!("this function takes {n} argument{plural}"),
+                span,
+                format!("{} given", call.args.len()),
+            );
             return None;
         }
         let args: Vec<Option<ExprId>> = call.args.iter().map(|a| self.eval_number(&a.value, scope)).collect();
@@ -178,7 +213,9 @@ impl Checker<'_> {
         let s = self.sign(x);
         let support = match rule {
             Rule::Fixed(support) => support,
-            Rule::KeepsNonneg => ty::of_sign(Sign { nonneg: s.nonneg, positive: s.positive && elem != Elem::Floor }),
+            Rule::KeepsNonneg => {
+                ty::of_sign(Sign { nonneg: s.nonneg, positive: s.positive && elem != Elem::Floor })
+            }
             Rule::NonnegKeepsPositive => ty::of_sign(Sign { nonneg: true, positive: s.positive }),
         };
         let t = Ty::new(self.ty(x).axes.clone(), support);
@@ -191,7 +228,12 @@ impl Checker<'_> {
         let Some(x) = self.one(&bare, span, scope) else { return Value::Error };
         let Some(axes) = self.reduced_axes(x, over, call, span, scope) else { return Value::Error };
         let [axis] = axes[..] else {
-            return self.report(Code::E0409, "a simplex runs along one axis", span, format!("{} axes", axes.len()));
+            return self.report(
+                Code::E0409,
+                "a simplex runs along one axis",
+                span,
+                format!("{} axes", axes.len()),
+            );
         };
         let t = Ty { of: Some(axis), ..Ty::new(self.ty(x).axes.clone(), Support::Simplex) };
         Value::Expr(self.push(ExprKind::Softmax(x, axis), t, span))
@@ -218,7 +260,12 @@ impl Checker<'_> {
         let Some(a) = self.exactly(call, 3, span, scope) else { return Value::Error };
         if self.ty(a[0]).support != Support::Bool {
             let t = self.ty(a[0]).clone();
-            return self.report(Code::E0411, "`select` needs a truth value first", call.args[0].span, self.show_ty(&t));
+            return self.report(
+                Code::E0411,
+                "`select` needs a truth value first",
+                call.args[0].span,
+                self.show_ty(&t),
+            );
         }
         let (x, y) = (numeric(self.ty(a[1]).support), numeric(self.ty(a[2]).support));
         let axes = a.iter().flat_map(|i| self.ty(*i).axes.iter().copied()).collect();
@@ -281,10 +328,24 @@ impl Checker<'_> {
         inner
     }
 
-    fn bind_formals(&mut self, formals: &ast::Formals, callee: &ast::Name, call: &Call, span: Span, scope: &mut Scope, inner: &mut Scope) -> bool {
+    fn bind_formals(
+        &mut self,
+        formals: &ast::Formals,
+        callee: &ast::Name,
+        call: &Call,
+        span: Span,
+        scope: &mut Scope,
+        inner: &mut Scope,
+    ) -> bool {
         if call.args.len() != formals.inputs.len() {
-            let what = format!("`{}` takes {} input(s), {} given", callee.text, formals.inputs.len(), call.args.len());
-            self.diags.push(Diagnostic::new(Code::E0405, what).at(span, "").also(callee.span, "declared here"));
+            let what = format!(
+                "`{}` takes {} input(s), {} given",
+                callee.text,
+                formals.inputs.len(),
+                call.args.len()
+            );
+            self.diags
+                .push(Diagnostic::new(Code::E0405, what).at(span, "").also(callee.span, "declared here"));
             return false;
         }
         let mut fine = true;
@@ -294,8 +355,14 @@ impl Checker<'_> {
                 Some(n) => match formals.inputs.iter().find(|f| f.name.text == n.text) {
                     Some(f) => f,
                     None => {
-                        let d = Diagnostic::new(Code::E0405, format!("`{}` has no input called `{}`", callee.text, n.text));
-                        self.diags.push(d.at(n.span, "").did_you_mean(&n.text, formals.inputs.iter().map(|f| f.name.text.as_str())));
+                        let d = Diagnostic::new(
+                            Code::E0405,
+                            format!("`{}` has no input called `{}`", callee.text, n.text),
+                        );
+                        self.diags.push(
+                            d.at(n.span, "")
+                                .did_you_mean(&n.text, formals.inputs.iter().map(|f| f.name.text.as_str())),
+                        );
                         fine = false;
                         continue;
                     }
@@ -309,11 +376,23 @@ impl Checker<'_> {
                 None => fine = false,
             }
         }
+        if let Some(n) = call.conditions.iter().find_map(|a| a.name.as_ref()) {
+            self.report(
+                Code::E0405,
+                format!("`{}` has no condition called `{}`", callee.text, n.text),
+                n.span,
+                "conditions have no names",
+            );
+            fine = false;
+        }
         let conditions = self.conditions(&call.conditions, scope);
         match (&formals.conditions, conditions.is_empty()) {
             (Some(name), _) => inner.locals.push((name.text.clone(), Value::Conditions(conditions))),
             (None, false) => {
-                let d = Diagnostic::new(Code::E0405, format!("`{}` takes no conditions after the bar", callee.text));
+                let d = Diagnostic::new(
+                    Code::E0405,
+                    format!("`{}` takes no conditions after the bar", callee.text),
+                );
                 self.diags.push(d.at(call.conditions[0].span, "").also(callee.span, "declared here"));
                 fine = false;
             }
@@ -325,13 +404,18 @@ impl Checker<'_> {
     /// Evaluates what stands after a bar: categories, covariates, arrays, or a net's own list of conditions.
     pub(super) fn conditions(&mut self, args: &[ast::Arg], scope: &mut Scope) -> Vec<ExprId> {
         let mut out = vec![];
-        for arg in args {
+        for arg in args.iter().filter(|a| a.name.is_none()) {
             match self.eval(&arg.value, scope) {
                 Value::Expr(id) => out.push(id),
                 Value::Conditions(list) => out.extend(list),
                 Value::Error => {}
                 Value::Record(_) | Value::Dist(_) => {
-                    self.report(Code::E0410, "only categories, covariates and arrays can condition", arg.span, "");
+                    self.report(
+                        Code::E0410,
+                        "only categories, covariates and arrays can condition",
+                        arg.span,
+                        "",
+                    );
                 }
             }
         }
@@ -339,7 +423,14 @@ impl Checker<'_> {
     }
 
     /// Checks an argument's own axes against the declared ones; an undeclared axis is a variable.
-    fn fits_formal(&mut self, id: ExprId, formal: &ast::Formal, at: Span, scope: &Scope, inner: &mut Scope) -> bool {
+    fn fits_formal(
+        &mut self,
+        id: ExprId,
+        formal: &ast::Formal,
+        at: Span,
+        scope: &Scope,
+        inner: &mut Scope,
+    ) -> bool {
         let local = self.ty(id).local(&scope.plates);
         let mut expected = vec![];
         for name in &formal.axes {
@@ -351,7 +442,12 @@ impl Checker<'_> {
                         expected.push(a);
                     }
                     _ => {
-                        let what = format!("axis `{}` of `{}` could be any of {}", name.text, formal.name.text, self.show_axes(&local));
+                        let what = format!(
+                            "axis `{}` of `{}` could be any of {}",
+                            name.text,
+                            formal.name.text,
+                            self.show_axes(&local)
+                        );
                         self.report(Code::E0305, what, at, "needs exactly one axis of its own");
                         return false;
                     }
@@ -367,7 +463,10 @@ impl Checker<'_> {
         }
         if let Some(a) = local.iter().find(|a| !expected.contains(a)) {
             let a = self.model.axis_name(*a).to_owned();
-            let d = Diagnostic::new(Code::E0306, format!("input `{}` has an unexpected axis `{a}`", formal.name.text));
+            let d = Diagnostic::new(
+                Code::E0306,
+                format!("input `{}` has an unexpected axis `{a}`", formal.name.text),
+            );
             self.diags.push(d.at(at, format!("has {shown}")).also(formal.span, "declared here"));
             return false;
         }

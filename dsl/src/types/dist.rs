@@ -9,7 +9,13 @@ use crate::syntax::ast::{self, Call};
 use distributions::{Family, Parameter, Support};
 
 impl Checker<'_> {
-    pub(super) fn family(&mut self, family: &'static dyn Family, call: &Call, span: Span, scope: &mut Scope) -> Value {
+    pub(super) fn family(
+        &mut self,
+        family: &'static dyn Family,
+        call: &Call,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         let Some(named) = self.by_name(family, call) else { return Value::Error };
         let Some(set) = self.parameter_set(family, &named, span) else {
             // The arguments are still looked at, so that mistakes in them show too.
@@ -24,7 +30,12 @@ impl Checker<'_> {
                 Value::Expr(id) => id,
                 Value::Error => continue,
                 _ => {
-                    self.report(Code::E0402, format!("`{}` is a number or an array", p.name), e.span, "this is not");
+                    self.report(
+                        Code::E0402,
+                        format!("`{}` is a number or an array", p.name),
+                        e.span,
+                        "this is not",
+                    );
                     continue;
                 }
             };
@@ -47,15 +58,27 @@ impl Checker<'_> {
         let positional: Vec<&ast::Arg> = call.args.iter().filter(|a| a.name.is_none()).collect();
         if let Some(first) = positional.first() {
             let order = family.positional().unwrap_or(&[]);
-            let literal = |a: &&ast::Arg| matches!(&a.value.kind, ast::ExprKind::Number(_)) || negative_literal(&a.value);
-            let fine = positional.len() == call.args.len() && positional.iter().all(literal) && positional.len() == order.len();
+            let literal = |a: &&ast::Arg| {
+                matches!(&a.value.kind, ast::ExprKind::Number(_)) || negative_literal(&a.value)
+            };
+            let fine = positional.len() == call.args.len()
+                && positional.iter().all(literal)
+                && positional.len() == order.len();
             if !fine {
                 let sets = show_sets(family);
-                let d = Diagnostic::new(Code::E0404, format!("arguments of `{}` are given by name", family.name()));
-                self.diags.push(d.at(first.span, "which parameter is this?").help(format!("write `{}({sets})`", family.name())));
+                let d = Diagnostic::new(
+                    Code::E0404,
+                    format!("arguments of `{}` are given by name", family.name()),
+                );
+                self.diags.push(
+                    d.at(first.span, "which parameter is this?")
+                        .help(format!("write `{}({sets})`", family.name())),
+                );
                 return None;
             }
-            return Some(order.iter().zip(positional).map(|(n, a)| ((*n).to_owned(), a.value.clone())).collect());
+            return Some(
+                order.iter().zip(positional).map(|(n, a)| ((*n).to_owned(), a.value.clone())).collect(),
+            );
         }
         if let Some(c) = call.conditions.first() {
             self.report(Code::E0405, "a distribution takes no conditions after a bar", c.span, "");
@@ -70,28 +93,49 @@ impl Checker<'_> {
             }
             named.push((n.text.clone(), arg.value.clone()));
         }
-        let known: Vec<&str> = family.parameter_sets().iter().flat_map(|s| s.iter().map(|p| p.name)).collect();
+        let known: Vec<&str> =
+            family.parameter_sets().iter().flat_map(|s| s.iter().map(|p| p.name)).collect();
         let mut fine = true;
         for arg in &call.args {
             if let Some(n) = arg.name.as_ref().filter(|n| !known.contains(&n.text.as_str())) {
-                let d = Diagnostic::new(Code::E0405, format!("`{}` has no parameter called `{}`", family.name(), n.text));
+                let d = Diagnostic::new(
+                    Code::E0405,
+                    format!("`{}` has no parameter called `{}`", family.name(), n.text),
+                );
                 let near = crate::diagnostic::nearest(&n.text, known.iter().copied());
                 let d = d.at(n.span, "").did_you_mean(&n.text, known.iter().copied());
-                self.diags.push(if near.is_empty() { d.help(format!("it takes {}", show_sets(family))) } else { d });
+                self.diags.push(if near.is_empty() {
+                    d.help(format!("it takes {}", show_sets(family)))
+                } else {
+                    d
+                });
                 fine = false;
             }
         }
         fine.then_some(named)
     }
 
-    fn parameter_set(&mut self, family: &'static dyn Family, named: &[(String, ast::Expr)], span: Span) -> Option<usize> {
+    fn parameter_set(
+        &mut self,
+        family: &'static dyn Family,
+        named: &[(String, ast::Expr)],
+        span: Span,
+    ) -> Option<usize> {
         let sets = family.parameter_sets();
-        let complete = |set: &&[Parameter]| set.len() == named.len() && set.iter().all(|p| named.iter().any(|(n, _)| n == p.name));
+        let complete = |set: &&[Parameter]| {
+            set.len() == named.len() && set.iter().all(|p| named.iter().any(|(n, _)| n == p.name))
+        };
         let found = sets.iter().position(|s| complete(s));
         if found.is_none() {
             let given: Vec<String> = named.iter().map(|(n, _)| format!("`{n}`")).collect();
-            let d = Diagnostic::new(Code::E0403, format!("the parameters of `{}` are incomplete or mixed", family.name()));
-            let d = d.at(span, if given.is_empty() { "none given".into() } else { format!("given: {}", given.join(", ")) });
+            let d = Diagnostic::new(
+                Code::E0403,
+                format!("the parameters of `{}` are incomplete or mixed", family.name()),
+            );
+            let d = d.at(
+                span,
+                if given.is_empty() { "none given".into() } else { format!("given: {}", given.join(", ")) },
+            );
             self.diags.push(d.help(format!("give one complete set: {}", show_sets(family))));
         }
         found
@@ -102,15 +146,24 @@ impl Checker<'_> {
         let t = self.ty(id).clone();
         let shown = self.show_ty(&t);
         if t.covariates || t.support == Support::Category {
-            self.report(Code::E0410, format!("`{}` needs a number", p.name), e.span, format!("this is {shown}"));
+            self.report(
+                Code::E0410,
+                format!("`{}` needs a number", p.name),
+                e.span,
+                format!("this is {shown}"),
+            );
             return false;
         }
         if t.may_miss {
             self.report(Code::E0406, "values may be missing here", e.span, shown);
             return false;
         }
-        if p.name.contains("logit") && matches!(t.support, Support::Simplex | Support::Unit) && !self.is_constant(id) {
-            let d = Diagnostic::new(Code::E0412, format!("`{}` was given probabilities", p.name)).at(e.span, shown);
+        if p.name.contains("logit")
+            && matches!(t.support, Support::Simplex | Support::Unit)
+            && !self.is_constant(id)
+        {
+            let d = Diagnostic::new(Code::E0412, format!("`{}` was given probabilities", p.name))
+                .at(e.span, shown);
             self.diags.push(d.help("write `probs = …`, or drop the softmax or sigmoid"));
             return false;
         }
@@ -148,7 +201,15 @@ impl Checker<'_> {
 
     /// The event axis of a vector family: after `over`, or the only one that its vector parameters have. None if only
     /// the site can tell.
-    fn event_axis(&mut self, family: &dyn Family, set: usize, params: &[ExprId], call: &Call, span: Span, scope: &Scope) -> Result<Option<AxisNo>, ()> {
+    fn event_axis(
+        &mut self,
+        family: &dyn Family,
+        set: usize,
+        params: &[ExprId],
+        call: &Call,
+        span: Span,
+        scope: &Scope,
+    ) -> Result<Option<AxisNo>, ()> {
         let over = self.over(call, scope);
         if !family.is_vector() {
             if let Some((_, at)) = over.first() {
@@ -163,7 +224,11 @@ impl Checker<'_> {
         let mut axes: Vec<AxisNo> = vec![];
         for (p, id) in family.parameter_sets()[set].iter().zip(params) {
             let t = self.ty(*id);
-            let own = if t.support == Support::Simplex { t.of.into_iter().collect() } else { t.local(&scope.plates) };
+            let own = if t.support == Support::Simplex {
+                t.of.into_iter().collect()
+            } else {
+                t.local(&scope.plates)
+            };
             axes.extend(own.into_iter().filter(|_| p.has_event_axis));
         }
         axes.sort_unstable();
@@ -173,7 +238,10 @@ impl Checker<'_> {
             [axis] => Ok(Some(axis)),
             _ => {
                 let shown = self.show_axes(&axes);
-                let d = Diagnostic::new(Code::E0409, format!("`{}` runs along one axis, which could be any of {shown}", family.name()));
+                let d = Diagnostic::new(
+                    Code::E0409,
+                    format!("`{}` runs along one axis, which could be any of {shown}", family.name()),
+                );
                 let first = self.model.axis_name(axes[0]).to_owned();
                 self.diags.push(d.at(span, "").help(format!("say which: `… over {first}`")));
                 Err(())
@@ -182,7 +250,14 @@ impl Checker<'_> {
     }
 
     /// Fills in an event axis that only the site knows, and checks that no argument carries an axis that the site lacks.
-    pub(super) fn fit_to_site(&mut self, d: &mut DistExpr, name: &str, axes: &[AxisNo], plates: &[AxisNo], span: Span) -> bool {
+    pub(super) fn fit_to_site(
+        &mut self,
+        d: &mut DistExpr,
+        name: &str,
+        axes: &[AxisNo],
+        plates: &[AxisNo],
+        span: Span,
+    ) -> bool {
         if d.family.is_vector() && d.event.is_none() {
             let categorical = d.family.support() == Support::Category;
             match axes {
@@ -202,9 +277,10 @@ impl Checker<'_> {
                 let at = self.model.expr(id).span;
                 let diag = Diagnostic::new(Code::E0306, format!("this makes `{name}` depend on every `{a}`"));
                 let diag = diag.at(at, format!("has {}", self.show_axes(&t.axes)));
-                self.diags.push(diag.also(span, format!("has {}", self.show_axes(axes))).help(format!(
-                    "reduce `{a}`, or give the site that axis: `{name}[{a}] ~ …`"
-                )));
+                self.diags.push(
+                    diag.also(span, format!("has {}", self.show_axes(axes)))
+                        .help(format!("reduce `{a}`, or give the site that axis: `{name}[{a}] ~ …`")),
+                );
                 return false;
             }
         }
@@ -213,7 +289,12 @@ impl Checker<'_> {
             && !axes.contains(&e)
         {
             let e = self.model.axis_name(e).to_owned();
-            self.report(Code::E0303, format!("`{name}` needs axis `{e}`"), span, format!("has {}", self.show_axes(axes)));
+            self.report(
+                Code::E0303,
+                format!("`{name}` needs axis `{e}`"),
+                span,
+                format!("has {}", self.show_axes(axes)),
+            );
             return false;
         }
         true
@@ -222,7 +303,8 @@ impl Checker<'_> {
 
 /// `mean, scale` or `mean, var`.
 fn show_sets(family: &dyn Family) -> String {
-    let sets = family.parameter_sets().iter().map(|s| s.iter().map(|p| p.name).collect::<Vec<_>>().join(", "));
+    let sets =
+        family.parameter_sets().iter().map(|s| s.iter().map(|p| p.name).collect::<Vec<_>>().join(", "));
     sets.collect::<Vec<_>>().join(" | ")
 }
 
@@ -232,7 +314,10 @@ fn negative_literal(e: &ast::Expr) -> bool {
 
 /// Whether values of `data` can be values of a family with support `family`, and whether that is doubtful.
 pub(super) fn observable(data: Support, family: Support) -> (bool, bool) {
-    let continuous = matches!(family, Support::Real | Support::Nonneg | Support::Positive | Support::Unit | Support::Simplex);
+    let continuous = matches!(
+        family,
+        Support::Real | Support::Nonneg | Support::Positive | Support::Unit | Support::Simplex
+    );
     let fits = match family {
         Support::Positive => ty::sign_of(data).nonneg,
         _ => data.is_within(family),

@@ -1,6 +1,7 @@
 //! Expressions: names, operators, indexing, records, static choices.
 
 use super::{Block, Checker, Scope, State, Value, numeric};
+use crate::compiled::SlotKind;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{self, Sign, Ty};
 use crate::model::{ExprId, ExprKind};
@@ -15,9 +16,13 @@ impl Checker<'_> {
     /// Evaluates any expression.
     pub(super) fn eval(&mut self, e: &ast::Expr, scope: &mut Scope) -> Value {
         match &e.kind {
-            ast::ExprKind::Number(text) => Value::Expr(self.constant(text.parse().unwrap_or(f64::NAN), e.span)),
+            ast::ExprKind::Number(text) => {
+                Value::Expr(self.constant(text.parse().unwrap_or(f64::NAN), e.span))
+            }
             ast::ExprKind::Bool(b) => Value::Expr(self.push_bool(*b, e.span)),
-            ast::ExprKind::Text(_) => self.report(Code::E0410, "a text is not a number", e.span, "only labels and paths are texts"),
+            ast::ExprKind::Text(_) => {
+                self.report(Code::E0410, "a text is not a number", e.span, "only labels and paths are texts")
+            }
             ast::ExprKind::Name(n) => self.name(n, scope),
             ast::ExprKind::Field { base, name } => self.part(base, name, scope),
             ast::ExprKind::Index { base, indices } => self.index(base, indices, e.span, scope),
@@ -39,7 +44,12 @@ impl Checker<'_> {
             Value::Dist(_) => "a distribution",
             Value::Conditions(_) => "a list of conditions",
         };
-        self.report(Code::E0402, format!("a number is needed here, not {what}"), e.span, format!("this is {what}"));
+        self.report(
+            Code::E0402,
+            format!("a number is needed here, not {what}"),
+            e.span,
+            format!("this is {what}"),
+        );
         None
     }
 
@@ -50,7 +60,9 @@ impl Checker<'_> {
         if t.covariates || t.support == Support::Category {
             let what = if t.covariates { "covariates only condition" } else { "a category is not a number" };
             let d = Diagnostic::new(Code::E0410, what).at(e.span, format!("this is {}", self.show_ty(&t)));
-            self.diags.push(d.help("use it as an index (`theta[batch]`), or after the bar of a net (`f(z | batch)`)"));
+            self.diags.push(
+                d.help("use it as an index (`theta[batch]`), or after the bar of a net (`f(z | batch)`)"),
+            );
             return None;
         }
         if t.may_miss {
@@ -74,15 +86,17 @@ impl Checker<'_> {
                 Static::Number(x) => Value::Expr(self.constant(x, n.span)),
                 Static::Bool(b) => Value::Expr(self.push_bool(b, n.span)),
                 Static::Word(_) | Static::Text(_) => {
-                    let d = Diagnostic::new(Code::E0410, format!("option `{}` is a word, not a number", n.text));
-                    self.diags.push(d.at(n.span, "").help(format!("decide by it: `match {} {{ … }}`", n.text)));
+                    let d =
+                        Diagnostic::new(Code::E0410, format!("option `{}` is a word, not a number", n.text));
+                    self.diags
+                        .push(d.at(n.span, "").help(format!("decide by it: `match {} {{ … }}`", n.text)));
                     Value::Error
                 }
             };
         }
         if !scope.in_net {
             if scope.block == Block::Guide && self.guide_has(&n.text) {
-                return self.guide_name(n, scope);
+                return self.guide_name(n);
             }
             if self.model_has(&n.text) {
                 return self.model_name(n, scope);
@@ -108,9 +122,11 @@ impl Checker<'_> {
         let mut known: Vec<String> = scope.locals.iter().map(|l| l.0.clone()).collect();
         known.extend(self.visible_names());
         let outside = scope.in_net && known.contains(&n.text) && !scope.locals.iter().any(|l| l.0 == n.text);
-        let mut d = Diagnostic::new(Code::E0201, format!("no value called `{}`", n.text)).at(n.span, "not found here");
+        let mut d = Diagnostic::new(Code::E0201, format!("no value called `{}`", n.text))
+            .at(n.span, "not found here");
         if outside {
-            d = d.help(format!("a net sees only its inputs and parameters: pass `{}` as an argument", n.text));
+            d = d
+                .help(format!("a net sees only its inputs and parameters: pass `{}` as an argument", n.text));
         } else if self.model.find_axis(&n.text).is_some() {
             d = d.help(format!("`{}` is an axis; axes stand in brackets and after `over`", n.text));
         } else {
@@ -123,7 +139,8 @@ impl Checker<'_> {
     fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {
         let t = self.model.fields[f].ty.clone();
         if scope.block != Block::Stat {
-            let plate = self.program_plates().into_iter().find(|p| t.axes.contains(p) && !scope.plates.contains(p));
+            let plate =
+                self.program_plates().into_iter().find(|p| t.axes.contains(p) && !scope.plates.contains(p));
             if let Some(p) = plate {
                 let p = self.model.axis_name(p).to_owned();
                 let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
@@ -131,6 +148,14 @@ impl Checker<'_> {
                 self.diags.push(d.help(format!("move this into `plate {p} {{ … }}`")));
                 return Value::Error;
             }
+        }
+        let slot = &self.model.fields[f].slot;
+        if slot.optional && !matches!(slot.kind, SlotKind::Category | SlotKind::Covariates) {
+            let d = Diagnostic::new(Code::E0407, format!("`{}` is optional and may be absent", n.text))
+                .at(n.span, "");
+            let d = d.also(slot.span, "declared `optional`");
+            self.diags.push(d.help("drop `optional`, or read it in a file of its own that extends this one"));
+            return Value::Error;
         }
         Value::Expr(self.push(ExprKind::Field(f), t, n.span))
     }
@@ -140,13 +165,19 @@ impl Checker<'_> {
             Value::Record(parts) => match parts.get(&name.text) {
                 Some(v) => v.clone(),
                 None => {
-                    let d = Diagnostic::new(Code::E0201, format!("no part called `{}`", name.text)).at(name.span, "");
+                    let d = Diagnostic::new(Code::E0201, format!("no part called `{}`", name.text))
+                        .at(name.span, "");
                     self.diags.push(d.did_you_mean(&name.text, parts.keys().map(String::as_str)));
                     Value::Error
                 }
             },
             Value::Error => Value::Error,
-            _ => self.report(Code::E0201, format!("no part `{}` here: this is not a record", name.text), name.span, ""),
+            _ => self.report(
+                Code::E0201,
+                format!("no part `{}` here: this is not a record", name.text),
+                name.span,
+                "",
+            ),
         }
     }
 
@@ -155,7 +186,12 @@ impl Checker<'_> {
         for b in bindings {
             let value = self.with_path(&b.name.text, &b.value, scope);
             if parts.insert(b.name.text.clone(), value).is_some() {
-                self.report(Code::E0202, format!("`{}` stands twice in this record", b.name.text), b.name.span, "again here");
+                self.report(
+                    Code::E0202,
+                    format!("`{}` stands twice in this record", b.name.text),
+                    b.name.span,
+                    "again here",
+                );
             }
         }
         Value::Record(parts)
@@ -177,7 +213,10 @@ impl Checker<'_> {
     fn choose(&mut self, subject: &ast::Name, arms: &[ast::Arm], span: Span, scope: &mut Scope) -> Value {
         let Some(option) = self.program.options.get(&subject.text) else {
             let known: Vec<&str> = self.program.option_order.iter().map(String::as_str).collect();
-            let d = Diagnostic::new(Code::E0201, format!("`match` decides by an option, and `{}` is none", subject.text));
+            let d = Diagnostic::new(
+                Code::E0201,
+                format!("`match` decides by an option, and `{}` is none", subject.text),
+            );
             self.diags.push(d.at(subject.span, "").did_you_mean(&subject.text, known));
             return Value::Error;
         };
@@ -188,8 +227,15 @@ impl Checker<'_> {
         for arm in arms {
             if !choices.is_empty() && !choices.iter().any(|c| c.text == arm.label.text) {
                 let names = choices.iter().map(|c| c.text.as_str());
-                let d = Diagnostic::new(Code::E0201, format!("`{}` is not a choice of `{}`", arm.label.text, subject.text));
-                self.diags.push(d.at(arm.label.span, "").also(declared, "declared here").did_you_mean(&arm.label.text, names));
+                let d = Diagnostic::new(
+                    Code::E0201,
+                    format!("`{}` is not a choice of `{}`", arm.label.text, subject.text),
+                );
+                self.diags.push(
+                    d.at(arm.label.span, "")
+                        .also(declared, "declared here")
+                        .did_you_mean(&arm.label.text, names),
+                );
             }
             let v = self.eval(&arm.value, scope);
             if arm.label.text == value {
@@ -197,8 +243,12 @@ impl Checker<'_> {
             }
         }
         chosen.unwrap_or_else(|| {
-            let d = Diagnostic::new(Code::E0201, format!("no arm for `{value}`, the value of `{}`", subject.text));
-            self.diags.push(d.at(span, "").also(declared, "declared here").help(format!("add `{value} => …`")));
+            let d = Diagnostic::new(
+                Code::E0201,
+                format!("no arm for `{value}`, the value of `{}`", subject.text),
+            );
+            self.diags
+                .push(d.at(span, "").also(declared, "declared here").help(format!("add `{value} => …`")));
             Value::Error
         })
     }
@@ -216,10 +266,13 @@ impl Checker<'_> {
             if !base_ty.axes.contains(&axis) {
                 let name = self.model.axis_name(axis).to_owned();
                 let d = Diagnostic::new(Code::E0307, format!("this value has no axis `{name}` to index"));
-                self.diags.push(d.at(base.span, self.show_ty(&base_ty)).also(i.span, format!("an index of `{name}`")));
+                self.diags.push(
+                    d.at(base.span, self.show_ty(&base_ty)).also(i.span, format!("an index of `{name}`")),
+                );
                 return Value::Error;
             }
-            let axes = base_ty.axes.iter().copied().filter(|a| *a != axis).chain(t.axes.iter().copied()).collect();
+            let axes =
+                base_ty.axes.iter().copied().filter(|a| *a != axis).chain(t.axes.iter().copied()).collect();
             let ty = Ty::new(axes, numeric(base_ty.support));
             value = self.push(ExprKind::Index { base: value, index, axis }, ty, span);
         }
@@ -234,15 +287,28 @@ impl Checker<'_> {
                 let c = -*c;
                 Value::Expr(self.constant(c, span))
             }
-            (UnaryOp::Neg, _) => Value::Expr(self.push(ExprKind::Elem(Elem::Neg, vec![x]), Ty::new(t.axes, Support::Real), span)),
+            (UnaryOp::Neg, _) => Value::Expr(self.push(
+                ExprKind::Elem(Elem::Neg, vec![x]),
+                Ty::new(t.axes, Support::Real),
+                span,
+            )),
             (UnaryOp::Not, _) if t.support == Support::Bool => {
                 Value::Expr(self.push(ExprKind::Elem(Elem::Not, vec![x]), t, span))
             }
-            (UnaryOp::Not, _) => self.report(Code::E0411, "`not` needs a truth value", operand.span, self.show_ty(&t)),
+            (UnaryOp::Not, _) => {
+                self.report(Code::E0411, "`not` needs a truth value", operand.span, self.show_ty(&t))
+            }
         }
     }
 
-    fn binary(&mut self, op: BinaryOp, left: &ast::Expr, right: &ast::Expr, span: Span, scope: &mut Scope) -> Value {
+    fn binary(
+        &mut self,
+        op: BinaryOp,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         if let Some(Static::Bool(b)) = StaticEnv(self.program).eval(&ast::Expr {
             kind: ast::ExprKind::Binary { op, left: Box::new(left.clone()), right: Box::new(right.clone()) },
             span,
@@ -260,7 +326,12 @@ impl Checker<'_> {
             for (id, e) in [(l, left), (r, right)] {
                 if self.ty(id).support != Support::Bool {
                     let t = self.ty(id).clone();
-                    return self.report(Code::E0411, format!("`{}` needs truth values", op.symbol()), e.span, self.show_ty(&t));
+                    return self.report(
+                        Code::E0411,
+                        format!("`{}` needs truth values", op.symbol()),
+                        e.span,
+                        self.show_ty(&t),
+                    );
                 }
             }
         }
@@ -271,7 +342,7 @@ impl Checker<'_> {
     pub(super) fn operator(&mut self, op: BinaryOp, l: ExprId, r: ExprId, span: Span) -> ExprId {
         let axes = self.ty(l).axes.union(&self.ty(r).axes).copied().collect();
         let ty = Ty::new(axes, self.operator_support(op, l, r));
-        let mut elem = |c: &mut Self, e, a, b| c.push(ExprKind::Elem(e, vec![a, b]), ty.clone(), span);
+        let elem = |c: &mut Self, e, a, b| c.push(ExprKind::Elem(e, vec![a, b]), ty.clone(), span);
         match op {
             BinaryOp::Add => elem(self, Elem::Add, l, r),
             BinaryOp::Sub => elem(self, Elem::Sub, l, r),
@@ -306,13 +377,20 @@ impl Checker<'_> {
         let counts = sa.is_within(Support::Count) && sb.is_within(Support::Count);
         match op {
             BinaryOp::Add if counts && !(a.positive || b.positive) => Support::Count,
-            BinaryOp::Add => ty::of_sign(Sign { nonneg: a.nonneg && b.nonneg, positive: (a.positive && b.nonneg) || (a.nonneg && b.positive) }),
+            BinaryOp::Add => ty::of_sign(Sign {
+                nonneg: a.nonneg && b.nonneg,
+                positive: (a.positive && b.nonneg) || (a.nonneg && b.positive),
+            }),
             BinaryOp::Mul if counts => Support::Count,
             BinaryOp::Mul if sa.is_within(Support::Unit) && sb.is_within(Support::Unit) => Support::Unit,
             BinaryOp::Mul if l == r => ty::of_sign(Sign { nonneg: true, positive: a.positive }),
-            BinaryOp::Mul | BinaryOp::Div => ty::of_sign(Sign { nonneg: a.nonneg && b.nonneg, positive: a.positive && b.positive }),
+            BinaryOp::Mul | BinaryOp::Div => {
+                ty::of_sign(Sign { nonneg: a.nonneg && b.nonneg, positive: a.positive && b.positive })
+            }
             BinaryOp::Pow => match self.model.expr(r).kind {
-                ExprKind::Const(c) if c.fract() == 0.0 && c % 2.0 == 0.0 => ty::of_sign(Sign { nonneg: true, positive: a.positive }),
+                ExprKind::Const(c) if c.fract() == 0.0 && c % 2.0 == 0.0 => {
+                    ty::of_sign(Sign { nonneg: true, positive: a.positive })
+                }
                 _ => ty::of_sign(a),
             },
             BinaryOp::Sub => match self.model.expr(l).kind {
@@ -325,13 +403,20 @@ impl Checker<'_> {
     }
 
     /// The value of a model statement, evaluated on first use; a cycle is reported once.
-    pub(super) fn lazily(&mut self, guide: bool, n: &ast::Name, eval: impl FnOnce(&mut Self) -> Value) -> Value {
+    pub(super) fn lazily(
+        &mut self,
+        guide: bool,
+        n: &ast::Name,
+        eval: impl FnOnce(&mut Self) -> Value,
+    ) -> Value {
         let key = (guide, n.text.clone());
         match self.states.get(&key) {
             Some(State::Done(v)) => return v.clone(),
             Some(State::Open(first)) => {
                 let d = Diagnostic::new(Code::E0208, format!("`{}` is defined by itself", n.text));
-                let d = d.at(n.span, "read here, while it is being defined").also(*first, "its definition starts from here");
+                let d = d
+                    .at(n.span, "read here, while it is being defined")
+                    .also(*first, "its definition starts from here");
                 self.diags.push(d);
                 return Value::Error;
             }

@@ -17,7 +17,8 @@ impl Checker<'_> {
                 changed: o.changed,
             });
             if o.changed && !o.used.get() {
-                let d = Diagnostic::new(Code::W0605, format!("option `{name}` changes nothing in this model"));
+                let d =
+                    Diagnostic::new(Code::W0605, format!("option `{name}` changes nothing in this model"));
                 self.diags.push(d.at(o.decl.span, "declared here"));
             }
         }
@@ -37,7 +38,8 @@ impl Checker<'_> {
             let ModelDef::Define(d) = &s.stmt else { continue };
             let Some(id) = self.model.definitions.get(&d.name.text) else { continue };
             if !used.contains(id) {
-                let d = Diagnostic::new(Code::W0604, format!("`{}` is defined and never used", d.name.text)).at(d.name.span, "");
+                let d = Diagnostic::new(Code::W0604, format!("`{}` is defined and never used", d.name.text))
+                    .at(d.name.span, "");
                 self.diags.push(d);
             }
         }

@@ -38,8 +38,11 @@ impl Checker<'_> {
                 "simplex" => (Support::Simplex, self.simplex_axis(t, &axes, &scope)),
                 other => {
                     let known = ["real", "positive", "nonneg", "unit", "simplex"];
-                    let d = Diagnostic::new(Code::E0401, format!("a parameter cannot be `{other}`")).at(t.name.span, "");
-                    self.diags.push(d.did_you_mean(other, known).note(format!("parameters are {}", known.join(", "))));
+                    let d = Diagnostic::new(Code::E0401, format!("a parameter cannot be `{other}`"))
+                        .at(t.name.span, "");
+                    self.diags.push(
+                        d.did_you_mean(other, known).note(format!("parameters are {}", known.join(", "))),
+                    );
                     (Support::Real, None)
                 }
             },
@@ -52,13 +55,23 @@ impl Checker<'_> {
         Some(ParamDecl { name: p.name.text.clone(), ty, init, frozen: p.frozen, span: p.name.span })
     }
 
-    fn simplex_axis(&mut self, t: &ast::Type, axes: &[crate::model::AxisNo], scope: &Scope) -> Option<crate::model::AxisNo> {
+    fn simplex_axis(
+        &mut self,
+        t: &ast::Type,
+        axes: &[crate::model::AxisNo],
+        scope: &Scope,
+    ) -> Option<crate::model::AxisNo> {
         // `over` is part of the type's own syntax; without it the only axis serves.
         match (&t.over, axes) {
             (Some(name), _) => self.resolve_axis(name, scope),
             (None, [only]) => Some(*only),
             _ => {
-                self.report(Code::E0409, "a simplex runs along one axis", t.span, "write `simplex over axis`");
+                self.report(
+                    Code::E0409,
+                    "a simplex runs along one axis",
+                    t.span,
+                    "write `simplex over axis`",
+                );
                 None
             }
         }
@@ -72,7 +85,9 @@ impl Checker<'_> {
             let args: Option<Vec<f64>> = call.args.iter().map(|a| self.static_number(&a.value)).collect();
             return match (name.text.as_str(), args?.as_slice()) {
                 ("normal", &[mean, sd]) if sd >= 0.0 => Some(Init::Normal { mean, sd }),
-                ("uniform", &[low, high]) if low == -high && high >= 0.0 => Some(Init::Uniform { bound: high }),
+                ("uniform", &[low, high]) if low == -high && high >= 0.0 => {
+                    Some(Init::Uniform { bound: high })
+                }
                 _ => {
                     let d = Diagnostic::new(Code::E0413, "not a way to initialise").at(e.span, "");
                     self.diags.push(d.help("a value, `normal(mean, sd)` or `uniform(-b, b)`, the last two before the support's map"));
@@ -87,7 +102,10 @@ impl Checker<'_> {
             Support::Simplex if x > 0.0 => x.ln(),
             Support::Real => x,
             _ => {
-                let d = Diagnostic::new(Code::E0413, format!("`init` is outside the support of a {support} parameter"));
+                let d = Diagnostic::new(
+                    Code::E0413,
+                    format!("`init` is outside the support of a {support} parameter"),
+                );
                 self.diags.push(d.at(e.span, format!("this is {x}")));
                 return None;
             }

@@ -65,10 +65,21 @@ struct Options {
 }
 
 impl Checker<'_> {
-    pub(super) fn layer(&mut self, name: &ast::Name, indices: &[ast::Expr], call: &Call, span: Span, scope: &mut Scope) -> Value {
+    pub(super) fn layer(
+        &mut self,
+        name: &ast::Name,
+        indices: &[ast::Expr],
+        call: &Call,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         let Some(path) = scope.path.clone() else {
-            let d = Diagnostic::new(Code::E0209, format!("`{}` has parameters and stands only inside a `net`", name.text));
-            self.diags.push(d.at(name.span, "").help("define `net f(v[axis]) { return … }` and call it here"));
+            let d = Diagnostic::new(
+                Code::E0209,
+                format!("`{}` has parameters and stands only inside a `net`", name.text),
+            );
+            self.diags
+                .push(d.at(name.span, "").help("define `net f(v[axis]) { return … }` and call it here"));
             return Value::Error;
         };
         let mut out = None;
@@ -85,20 +96,46 @@ impl Checker<'_> {
         let Some((inputs, options)) = self.layer_args(name, call, scope) else { return Value::Error };
         let conditions = self.conditions(&call.conditions, scope);
         match (name.text.as_str(), out) {
-            ("linear", _) => self.linear(path, out, inputs, conditions, options.bias, span, scope).map_or(Value::Error, Value::Expr),
+            ("linear", _) => self
+                .linear(path, out, inputs, conditions, options.bias, span, scope)
+                .map_or(Value::Error, Value::Expr),
             ("mlp", Some(out)) => self.mlp(&path, out, inputs, conditions, &options, span, scope),
             ("embed", Some(out)) => self.embed(path, out, inputs, conditions, span),
-            _ => self.report(Code::E0303, format!("`{}` needs an output axis", name.text), name.span, format!("write `{}[axis](…)`", name.text)),
+            _ => self.report(
+                Code::E0303,
+                format!("`{}` needs an output axis", name.text),
+                name.span,
+                format!("write `{}[axis](…)`", name.text),
+            ),
         }
     }
 
-    fn layer_args(&mut self, name: &ast::Name, call: &Call, scope: &mut Scope) -> Option<(Vec<ExprId>, Options)> {
-        let mut o = Options { layers: 1, batch_norm: false, layer_norm: false, dropout: 0.0, activation: Some(Elem::Relu), bias: true, inject_all: true };
+    fn layer_args(
+        &mut self,
+        name: &ast::Name,
+        call: &Call,
+        scope: &mut Scope,
+    ) -> Option<(Vec<ExprId>, Options)> {
+        let mut o = Options {
+            layers: 1,
+            batch_norm: false,
+            layer_norm: false,
+            dropout: 0.0,
+            activation: Some(Elem::Relu),
+            bias: true,
+            inject_all: true,
+        };
         let mut inputs = vec![];
         let mut fine = true;
-        for arg in &call.args {
+        // Settings may stand before or after the bar; what has no name is an input here, a condition there.
+        let settings = call.conditions.iter().filter(|a| a.name.is_some());
+        for arg in call.args.iter().chain(settings) {
             let Some(key) = &arg.name else {
-                match if name.text == "embed" { self.eval_expr(&arg.value, scope) } else { self.eval_number(&arg.value, scope) } {
+                match if name.text == "embed" {
+                    self.eval_expr(&arg.value, scope)
+                } else {
+                    self.eval_number(&arg.value, scope)
+                } {
                     Some(id) => inputs.push(id),
                     None => fine = false,
                 }
@@ -116,7 +153,8 @@ impl Checker<'_> {
             _ => &[],
         };
         if !known.contains(&key.text.as_str()) {
-            let d = Diagnostic::new(Code::E0405, format!("`{layer}` has no argument called `{}`", key.text)).at(key.span, "");
+            let d = Diagnostic::new(Code::E0405, format!("`{layer}` has no argument called `{}`", key.text))
+                .at(key.span, "");
             self.diags.push(d.did_you_mean(&key.text, known.iter().copied()));
             return None;
         }
@@ -124,7 +162,12 @@ impl Checker<'_> {
             "layers" => {
                 let n = self.static_number(e)?;
                 if !(1.0..=64.0).contains(&n) || n.fract() != 0.0 {
-                    self.report(Code::E0401, "`layers` is a whole number from 1 to 64", e.span, format!("this is {n}"));
+                    self.report(
+                        Code::E0401,
+                        "`layers` is a whole number from 1 to 64",
+                        e.span,
+                        format!("this is {n}"),
+                    );
                     return None;
                 }
                 o.layers = n as usize;
@@ -132,7 +175,12 @@ impl Checker<'_> {
             "dropout" => {
                 let p = self.static_number(e)?;
                 if !(0.0..1.0).contains(&p) {
-                    self.report(Code::E0401, "`dropout` is a probability below 1", e.span, format!("this is {p}"));
+                    self.report(
+                        Code::E0401,
+                        "`dropout` is a probability below 1",
+                        e.span,
+                        format!("this is {p}"),
+                    );
                     return None;
                 }
                 o.dropout = p;
@@ -158,7 +206,16 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn linear(&mut self, path: String, out: Option<AxisNo>, inputs: Vec<ExprId>, conditions: Vec<ExprId>, bias: bool, span: Span, scope: &Scope) -> Option<ExprId> {
+    fn linear(
+        &mut self,
+        path: String,
+        out: Option<AxisNo>,
+        inputs: Vec<ExprId>,
+        conditions: Vec<ExprId>,
+        bias: bool,
+        span: Span,
+        scope: &Scope,
+    ) -> Option<ExprId> {
         if inputs.is_empty() && conditions.is_empty() {
             self.report(Code::E0403, "a layer needs an input", span, "");
             return None;
@@ -170,7 +227,12 @@ impl Checker<'_> {
             if local.len() > 1 {
                 let at = self.model.expr(*id).span;
                 let shown = self.show_axes(&local);
-                self.report(Code::E0305, "an input of a layer has one axis of its own", at, format!("has {shown}"));
+                self.report(
+                    Code::E0305,
+                    "an input of a layer has one axis of its own",
+                    at,
+                    format!("has {shown}"),
+                );
                 return None;
             }
             axes.extend(t.axes.iter().filter(|a| scope.plates.contains(a)));
@@ -180,11 +242,22 @@ impl Checker<'_> {
         Some(self.push(ExprKind::Layer(Layer::Linear { path, out, inputs, conditions, bias }), t, span))
     }
 
-    fn mlp(&mut self, path: &str, out: AxisNo, inputs: Vec<ExprId>, conditions: Vec<ExprId>, o: &Options, span: Span, scope: &Scope) -> Value {
+    fn mlp(
+        &mut self,
+        path: &str,
+        out: AxisNo,
+        inputs: Vec<ExprId>,
+        conditions: Vec<ExprId>,
+        o: &Options,
+        span: Span,
+        scope: &Scope,
+    ) -> Value {
         let mut h = inputs;
         for k in 0..o.layers {
             let here = if k == 0 || o.inject_all { conditions.clone() } else { vec![] };
-            let Some(mut x) = self.linear(format!("{path}.{k}.linear"), Some(out), h, here, o.bias, span, scope) else {
+            let Some(mut x) =
+                self.linear(format!("{path}.{k}.linear"), Some(out), h, here, o.bias, span, scope)
+            else {
                 return Value::Error;
             };
             let t = self.ty(x).clone();
@@ -207,10 +280,22 @@ impl Checker<'_> {
         Value::Expr(h[0])
     }
 
-    fn embed(&mut self, path: String, out: AxisNo, inputs: Vec<ExprId>, conditions: Vec<ExprId>, span: Span) -> Value {
+    fn embed(
+        &mut self,
+        path: String,
+        out: AxisNo,
+        inputs: Vec<ExprId>,
+        conditions: Vec<ExprId>,
+        span: Span,
+    ) -> Value {
         let all: Vec<ExprId> = inputs.into_iter().chain(conditions).collect();
         let [index] = all[..] else {
-            return self.report(Code::E0403, "`embed` takes one category", span, format!("{} given", all.len()));
+            return self.report(
+                Code::E0403,
+                "`embed` takes one category",
+                span,
+                format!("{} given", all.len()),
+            );
         };
         let t = self.ty(index).clone();
         if t.support != Support::Category {

@@ -117,7 +117,13 @@ pub(crate) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn report(&mut self, code: Code, headline: impl Into<String>, span: Span, label: impl Into<String>) -> Value {
+    fn report(
+        &mut self,
+        code: Code,
+        headline: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Value {
         self.diags.push(Diagnostic::new(code, headline).at(span, label));
         Value::Error
     }
@@ -150,12 +156,16 @@ impl Checker<'_> {
     }
 
     fn resolve_axis(&mut self, name: &Name, scope: &Scope) -> Option<AxisNo> {
-        if let Some(a) = scope.axis_vars.get(&name.text).copied().or_else(|| self.model.find_axis(&name.text)) {
+        if let Some(a) = scope.axis_vars.get(&name.text).copied().or_else(|| self.model.find_axis(&name.text))
+        {
             return Some(a);
         }
         let known: Vec<&str> = self.model.axes.iter().map(|a| a.name.as_str()).collect();
         let d = Diagnostic::new(Code::E0301, format!("no axis called `{}`", name.text)).at(name.span, "");
-        self.diags.push(d.did_you_mean(&name.text, known).note("axes are declared by `dim`, or owned by a category field"));
+        self.diags.push(
+            d.did_you_mean(&name.text, known)
+                .note("axes are declared by `dim`, or owned by a category field"),
+        );
         None
     }
 
@@ -165,7 +175,12 @@ impl Checker<'_> {
         for name in names {
             let Some(a) = self.resolve_axis(name, scope) else { continue };
             if axes.contains(&a) {
-                self.report(Code::E0302, format!("axis `{}` is given twice", name.text), name.span, "again here");
+                self.report(
+                    Code::E0302,
+                    format!("axis `{}` is given twice", name.text),
+                    name.span,
+                    "again here",
+                );
             } else {
                 axes.push(a);
             }

@@ -17,7 +17,12 @@ impl Checker<'_> {
         for name in &call.over {
             let Some(a) = self.resolve_axis(name, scope) else { continue };
             if out.iter().any(|o| o.0 == a) {
-                self.report(Code::E0302, format!("axis `{}` is given twice", name.text), name.span, "again here");
+                self.report(
+                    Code::E0302,
+                    format!("axis `{}` is given twice", name.text),
+                    name.span,
+                    "again here",
+                );
             } else {
                 out.push((a, name.span));
             }
@@ -26,19 +31,33 @@ impl Checker<'_> {
     }
 
     /// The axes that a reduction of `x` runs over: those written, or the only local one.
-    pub(super) fn reduced_axes(&mut self, x: ExprId, over: Vec<(AxisNo, Span)>, call: &Call, span: Span, scope: &Scope) -> Option<Vec<AxisNo>> {
+    pub(super) fn reduced_axes(
+        &mut self,
+        x: ExprId,
+        over: Vec<(AxisNo, Span)>,
+        call: &Call,
+        span: Span,
+        scope: &Scope,
+    ) -> Option<Vec<AxisNo>> {
         let t = self.ty(x).clone();
         if !call.over.is_empty() {
             let mut fine = over.len() == call.over.len();
             for (a, at) in &over {
                 let name = self.model.axis_name(*a).to_owned();
                 if scope.plates.contains(a) {
-                    let d = Diagnostic::new(Code::E0313, format!("`{name}` is the enclosing plate and cannot be reduced inside it"));
+                    let d = Diagnostic::new(
+                        Code::E0313,
+                        format!("`{name}` is the enclosing plate and cannot be reduced inside it"),
+                    );
                     self.diags.push(d.at(*at, "each element is on its own here"));
                     fine = false;
                 } else if !t.axes.contains(a) {
-                    let d = Diagnostic::new(Code::E0304, format!("this value has no axis `{name}` to reduce"));
-                    self.diags.push(d.at(*at, "").also(call.args.first().map_or(span, |a| a.span), format!("has {}", self.show_axes(&t.axes))));
+                    let d =
+                        Diagnostic::new(Code::E0304, format!("this value has no axis `{name}` to reduce"));
+                    self.diags.push(d.at(*at, "").also(
+                        call.args.first().map_or(span, |a| a.span),
+                        format!("has {}", self.show_axes(&t.axes)),
+                    ));
                     fine = false;
                 }
             }
@@ -53,14 +72,22 @@ impl Checker<'_> {
             ref many => {
                 let shown = self.show_axes(many);
                 let first = self.model.axis_name(many[0]).to_owned();
-                let d = Diagnostic::new(Code::E0305, "say which axes to reduce").at(span, format!("has {shown}"));
+                let d =
+                    Diagnostic::new(Code::E0305, "say which axes to reduce").at(span, format!("has {shown}"));
                 self.diags.push(d.help(format!("write `… over {first}`, or list several")));
                 None
             }
         }
     }
 
-    pub(super) fn reduction(&mut self, name: &str, kind: Reduction, call: &Call, span: Span, scope: &mut Scope) -> Value {
+    pub(super) fn reduction(
+        &mut self,
+        name: &str,
+        kind: Reduction,
+        call: &Call,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         if call.over.is_empty() {
             if let Some(v) = self.guide_moment(name, call, span, scope) {
                 return v;
@@ -69,7 +96,12 @@ impl Checker<'_> {
                 let a = self.eval_number(&call.args[0].value, scope);
                 let b = self.eval_number(&call.args[1].value, scope);
                 let (Some(a), Some(b)) = (a, b) else { return Value::Error };
-                return Value::Expr(self.binary_elem(if name == "min" { Elem::Min } else { Elem::Max }, a, b, span));
+                return Value::Expr(self.binary_elem(
+                    if name == "min" { Elem::Min } else { Elem::Max },
+                    a,
+                    b,
+                    span,
+                ));
             }
         }
         let over = self.over(call, scope);
@@ -85,7 +117,9 @@ impl Checker<'_> {
         let s = self.sign(x);
         let support = super::numeric(self.ty(x).support);
         match kind {
-            Reduction::Plain(ReduceKind::Sum | ReduceKind::Prod) if support.is_within(Support::Count) => Support::Count,
+            Reduction::Plain(ReduceKind::Sum | ReduceKind::Prod) if support.is_within(Support::Count) => {
+                Support::Count
+            }
             Reduction::Plain(ReduceKind::Sum) => ty::of_sign(s),
             Reduction::Plain(ReduceKind::Max | ReduceKind::Min) => support,
             Reduction::Mean if support.is_within(Support::Unit) => Support::Unit,
@@ -125,7 +159,8 @@ impl Checker<'_> {
                     && !self.visible_names().contains(&n.text)
                 {
                     let known: Vec<&str> = self.program.option_order.iter().map(String::as_str).collect();
-                    let d = Diagnostic::new(Code::E0201, format!("no option called `{}`", n.text)).at(n.span, "");
+                    let d =
+                        Diagnostic::new(Code::E0201, format!("no option called `{}`", n.text)).at(n.span, "");
                     self.diags.push(d.did_you_mean(&n.text, known));
                 } else {
                     self.diags.push(not_compiled(e.span, "a value that is not static here"));
@@ -145,7 +180,8 @@ impl Checker<'_> {
             Some(w) if allowed.contains(&w.as_str()) => Some(w),
             _ => {
                 let found = is_name(e).map_or(String::new(), |n| n.text.clone());
-                let d = Diagnostic::new(Code::E0201, format!("one of {} is needed here", allowed.join(", "))).at(e.span, "");
+                let d = Diagnostic::new(Code::E0201, format!("one of {} is needed here", allowed.join(", ")))
+                    .at(e.span, "");
                 self.diags.push(d.did_you_mean(&found, allowed.iter().copied()));
                 None
             }

@@ -19,16 +19,16 @@ impl Checker<'_> {
             self.stat(stat);
         }
         for s in &self.program.model {
+            let scope = Scope::new(Block::Model, self.plates_of(s));
             match &s.stmt {
-                ModelDef::Site(d) => drop(self.model_name(&d.name, &Scope::new(Block::Model, self.plates_of(s)))),
-                ModelDef::Define(d) => drop(self.model_name(&d.name, &Scope::new(Block::Model, self.plates_of(s)))),
                 ModelDef::Observe(o) => self.observe(s, o),
+                def => drop(defined(def).map(|name| self.model_name(name, &scope))),
             }
         }
         for s in &self.program.guide {
             match &s.stmt {
                 GuideDef::Treat(t) => self.treat(s, t),
-                GuideDef::Define(d) => drop(self.guide_name(&d.name, &Scope::new(Block::Guide, self.guide_plates_of(s)))),
+                GuideDef::Define(d) => drop(self.guide_name(&d.name)),
             }
         }
         self.uncalled_nets();
@@ -45,8 +45,18 @@ impl Checker<'_> {
         let mut plates = self.program_plates();
         plates.retain(|p| self.model.axes[p.0 as usize].source == AxisSource::Data);
         if let [first, second, ..] = plates[..] {
-            let span = self.program.model.iter().flat_map(|s| &s.plates).find(|p| p.text == self.model.axis_name(second)).map(|p| p.span);
-            let what = format!("a second plate over the data (`{}` beside `{}`)", self.model.axis_name(second), self.model.axis_name(first));
+            let span = self
+                .program
+                .model
+                .iter()
+                .flat_map(|s| &s.plates)
+                .find(|p| p.text == self.model.axis_name(second))
+                .map(|p| p.span);
+            let what = format!(
+                "a second plate over the data (`{}` beside `{}`)",
+                self.model.axis_name(second),
+                self.model.axis_name(first)
+            );
             self.diags.push(not_compiled(span.unwrap_or_default(), &what));
         }
         self.model.plate = plates.first().copied();
@@ -72,14 +82,20 @@ impl Checker<'_> {
         let known = self.program_plates();
         for (p, name) in plates.iter().zip(&s.plates) {
             if !known.contains(p) {
-                self.report(Code::E0312, format!("the model has no plate `{}`", name.text), name.span, "opened only in the guide");
+                self.report(
+                    Code::E0312,
+                    format!("the model has no plate `{}`", name.text),
+                    name.span,
+                    "opened only in the guide",
+                );
             }
         }
         plates
     }
 
     pub(super) fn visible_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.program.model.iter().filter_map(|s| defined(&s.stmt)).map(|n| n.text.clone()).collect();
+        let mut names: Vec<String> =
+            self.program.model.iter().filter_map(|s| defined(&s.stmt)).map(|n| n.text.clone()).collect();
         names.extend(self.fields.keys().cloned());
         names.extend(self.program.params.iter().map(|p| p.name.text.clone()));
         names.extend(self.program.stats.iter().map(|p| p.name.text.clone()));
@@ -97,14 +113,18 @@ impl Checker<'_> {
 
     /// The value of a site or definition of the model, read from `scope`.
     pub(super) fn model_name(&mut self, n: &Name, scope: &Scope) -> Value {
-        let Some(s) = self.program.model.iter().find(|s| defined(&s.stmt).is_some_and(|d| d.text == n.text)) else {
+        let Some(s) = self.program.model.iter().find(|s| defined(&s.stmt).is_some_and(|d| d.text == n.text))
+        else {
             return Value::Error;
         };
         let plates = self.plates_of(s);
         if let Some(p) = plates.iter().find(|p| !scope.plates.contains(p)) {
             let p = self.model.axis_name(*p).to_owned();
             let d = Diagnostic::new(Code::E0311, format!("`{}` is used outside its plate", n.text));
-            self.diags.push(d.at(n.span, format!("has one value for each {p}")).help(format!("move this into `plate {p} {{ … }}`")));
+            self.diags.push(
+                d.at(n.span, format!("has one value for each {p}"))
+                    .help(format!("move this into `plate {p} {{ … }}`")),
+            );
             return Value::Error;
         }
         let span = s.span;
@@ -120,8 +140,12 @@ impl Checker<'_> {
     }
 
     /// The value of a guide's own definition.
-    pub(super) fn guide_name(&mut self, n: &Name, _scope: &Scope) -> Value {
-        let found = self.program.guide.iter().find(|s| matches!(&s.stmt, GuideDef::Define(d) if d.name.text == n.text));
+    pub(super) fn guide_name(&mut self, n: &Name) -> Value {
+        let found = self
+            .program
+            .guide
+            .iter()
+            .find(|s| matches!(&s.stmt, GuideDef::Define(d) if d.name.text == n.text));
         let Some(InPlates { stmt: GuideDef::Define(d), .. }) = found else { return Value::Error };
         let Some(s) = found else { return Value::Error };
         let plates = self.guide_plates_of(s);
@@ -145,10 +169,20 @@ impl Checker<'_> {
             let shown = self.show_ty(&t);
             if let Some(a) = missing {
                 let a = self.model.axis_name(*a).to_owned();
-                self.report(Code::E0303, format!("`{}` is declared with axis `{a}`", d.name.text), d.value.span, shown);
+                self.report(
+                    Code::E0303,
+                    format!("`{}` is declared with axis `{a}`", d.name.text),
+                    d.value.span,
+                    shown,
+                );
             } else if let Some(a) = extra {
                 let a = self.model.axis_name(a).to_owned();
-                self.report(Code::E0306, format!("`{}` has an unexpected axis `{a}`", d.name.text), d.value.span, shown);
+                self.report(
+                    Code::E0306,
+                    format!("`{}` has an unexpected axis `{a}`", d.name.text),
+                    d.value.span,
+                    shown,
+                );
             }
         }
         value
@@ -159,7 +193,10 @@ impl Checker<'_> {
         for name in names {
             if let Some(a) = self.model.find_axis(&name.text).filter(|a| plates.contains(a)) {
                 let a = self.model.axis_name(a).to_owned();
-                let d = Diagnostic::new(Code::E0309, format!("`{a}` is the plate; brackets list only further axes"));
+                let d = Diagnostic::new(
+                    Code::E0309,
+                    format!("`{a}` is the plate; brackets list only further axes"),
+                );
                 self.diags.push(d.at(name.span, "leave this out").suggest(name.span, ""));
             }
         }
@@ -171,7 +208,8 @@ impl Checker<'_> {
             Value::Dist(d) => Some(d),
             Value::Error => None,
             _ => {
-                let d = Diagnostic::new(Code::E0104, "the right side of `~` is not a distribution").at(e.span, "this is a value");
+                let d = Diagnostic::new(Code::E0104, "the right side of `~` is not a distribution")
+                    .at(e.span, "this is a value");
                 self.diags.push(d.help("write `=` to define a value"));
                 None
             }
@@ -183,14 +221,25 @@ impl Checker<'_> {
             self.diags.push(not_compiled(cond.span, "`where` on a site"));
         }
         let axes = self.own_axes(&site.axes, &plates);
-        let Some(mut prior) = self.dist(&site.dist, &mut Scope::new(Block::Model, plates.clone())) else { return Value::Error };
+        let Some(mut prior) = self.dist(&site.dist, &mut Scope::new(Block::Model, plates.clone())) else {
+            return Value::Error;
+        };
         if !self.fit_to_site(&mut prior, &site.name.text, &axes, &plates, site.name.span) {
             return Value::Error;
         }
         let ty = site_ty(&prior, &plates, &axes);
         let no = self.model.sites.len();
         let name = site.name.text.clone();
-        self.model.sites.push(Site { name, plates, axes, prior, observed: None, guide: None, span, guide_span: None });
+        self.model.sites.push(Site {
+            name,
+            plates,
+            axes,
+            prior,
+            observed: None,
+            guide: None,
+            span,
+            guide_span: None,
+        });
         Value::Expr(self.push(ExprKind::Site(no), ty, site.name.span))
     }
 
@@ -202,12 +251,17 @@ impl Checker<'_> {
         let plates = self.plates_of(s);
         let Some(&field) = self.fields.get(&target.text) else {
             let d = if self.model_has(&target.text) {
-                let d = Diagnostic::new(Code::E0203, format!("`{}` is not data and cannot be observed", target.text));
-                d.at(target.span, "a latent or a definition").help(format!("a latent is drawn: `{} ~ …`", target.text))
+                let d = Diagnostic::new(
+                    Code::E0203,
+                    format!("`{}` is not data and cannot be observed", target.text),
+                );
+                d.at(target.span, "a latent or a definition")
+                    .help(format!("a latent is drawn: `{} ~ …`", target.text))
             } else if self.program.dead.contains(&target.text) {
                 return;
             } else {
-                let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text)).at(target.span, "");
+                let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))
+                    .at(target.span, "");
                 d.did_you_mean(&target.text, self.fields.keys().map(String::as_str))
             };
             self.diags.push(d);
@@ -228,12 +282,25 @@ impl Checker<'_> {
         let words = (field_ty.support, dist.family.support());
         if !fits {
             let d = Diagnostic::new(Code::E0402, format!("`{}` cannot come from `{family}`", target.text));
-            self.diags.push(d.at(target.span, format!("values are {}", words.0)).also(dist.span, format!("gives values that are {}", words.1)));
+            self.diags.push(
+                d.at(target.span, format!("values are {}", words.0))
+                    .also(dist.span, format!("gives values that are {}", words.1)),
+            );
         } else if doubtful {
-            let d = Diagnostic::new(Code::W0402, format!("counts are given to `{family}`, a continuous family"));
+            let d =
+                Diagnostic::new(Code::W0402, format!("counts are given to `{family}`, a continuous family"));
             self.diags.push(d.at(target.span, "holds counts").also(dist.span, ""));
         }
-        let site = Site { name: target.text.clone(), plates, axes, prior: dist, observed: Some(field), guide: None, span: s.span, guide_span: None };
+        let site = Site {
+            name: target.text.clone(),
+            plates,
+            axes,
+            prior: dist,
+            observed: Some(field),
+            guide: None,
+            span: s.span,
+            guide_span: None,
+        };
         self.model.sites.push(site);
     }
 
@@ -258,13 +325,25 @@ impl Checker<'_> {
         };
         self.model.sites[no].guide_span = Some(s.span);
         if self.model.sites[no].observed.is_some() {
-            let d = Diagnostic::new(Code::E0510, format!("`{}` is observed and cannot be drawn in the guide", t.name.text));
+            let d = Diagnostic::new(
+                Code::E0510,
+                format!("`{}` is observed and cannot be drawn in the guide", t.name.text),
+            );
             self.diags.push(d.at(t.name.span, "").also(self.model.sites[no].span, "observed here"));
             return;
         }
         if self.model.sites[no].plates != plates {
-            let d = Diagnostic::new(Code::E0312, format!("`{}` stands in other plates than in the model", t.name.text));
-            let shown = |c: &Self, p: &[AxisNo]| if p.is_empty() { "outside every plate".into() } else { format!("in plate {}", c.show_axes(p)) };
+            let d = Diagnostic::new(
+                Code::E0312,
+                format!("`{}` stands in other plates than in the model", t.name.text),
+            );
+            let shown = |c: &Self, p: &[AxisNo]| {
+                if p.is_empty() {
+                    "outside every plate".into()
+                } else {
+                    format!("in plate {}", c.show_axes(p))
+                }
+            };
             let (here, there) = (shown(self, &plates), shown(self, &self.model.sites[no].plates));
             self.diags.push(d.at(t.name.span, here).also(self.model.sites[no].span, there));
         }
@@ -279,12 +358,14 @@ impl Checker<'_> {
     fn guide_of_nothing(&mut self, t: &ast::Treat) {
         // A site whose own statement was reported already is not reported again here.
         if self.model_has(&t.name.text) || self.program.dead.contains(&t.name.text) {
-            let is_site = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
+            let is_site =
+                |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
             if self.program.model.iter().any(is_site) || self.program.dead.contains(&t.name.text) {
                 return;
             }
         }
-        let known: Vec<String> = self.model.sites.iter().filter(|s| s.observed.is_none()).map(|s| s.name.clone()).collect();
+        let known: Vec<String> =
+            self.model.sites.iter().filter(|s| s.observed.is_none()).map(|s| s.name.clone()).collect();
         let d = Diagnostic::new(Code::E0502, format!("the model draws no latent called `{}`", t.name.text));
         self.diags.push(d.at(t.name.span, "").did_you_mean(&t.name.text, known.iter().map(String::as_str)));
     }
@@ -297,15 +378,26 @@ impl Checker<'_> {
         };
         // A category axis on the left means: within each of its labels.
         let within = axes.iter().find_map(|a| match &self.model.axes[a.0 as usize].source {
-            AxisSource::Category(field) if !self.ty(value).axes.contains(a) => self.fields.get(field).copied(),
+            AxisSource::Category(field) if !self.ty(value).axes.contains(a) => {
+                self.fields.get(field).copied()
+            }
             _ => None,
         });
         let t = self.ty(value).clone();
         let own = within.and_then(|f| self.model.fields[f].ty.of);
         let expected: Vec<AxisNo> = axes.iter().copied().filter(|a| Some(*a) != own).collect();
-        if t.axes.iter().copied().collect::<Vec<_>>() != { let mut e = expected.clone(); e.sort_unstable(); e } {
+        if t.axes.iter().copied().collect::<Vec<_>>() != {
+            let mut e = expected.clone();
+            e.sort_unstable();
+            e
+        } {
             let shown = self.show_axes(&t.axes);
-            self.report(Code::E0303, format!("`{}` is declared with axes {}", stat.name.text, self.show_axes(&axes)), stat.value.span, format!("has {shown}"));
+            self.report(
+                Code::E0303,
+                format!("`{}` is declared with axes {}", stat.name.text, self.show_axes(&axes)),
+                stat.value.span,
+                format!("has {shown}"),
+            );
             return;
         }
         let ty = Ty::new(axes.iter().copied().collect(), super::numeric(t.support));
@@ -317,12 +409,16 @@ impl Checker<'_> {
     fn uncalled_nets(&mut self) {
         let mut used: Vec<String> = vec![];
         self.model.exprs.iter().for_each(|e| {
-            if let ExprKind::Layer(crate::model::Layer::Linear { path, .. } | crate::model::Layer::Embed { path, .. }) = &e.kind {
+            if let ExprKind::Layer(
+                crate::model::Layer::Linear { path, .. } | crate::model::Layer::Embed { path, .. },
+            ) = &e.kind
+            {
                 used.extend(path.split('.').next().map(str::to_owned));
             }
         });
         for net in self.program.nets.iter().filter(|n| !used.contains(&n.name.text)) {
-            let mut scope = Scope { in_net: true, path: Some(net.name.text.clone()), ..Scope::new(Block::Model, vec![]) };
+            let mut scope =
+                Scope { in_net: true, path: Some(net.name.text.clone()), ..Scope::new(Block::Model, vec![]) };
             for formal in &net.formals.inputs {
                 let axes = self.resolve_axes(&formal.axes, &scope);
                 let t = Ty::new(axes.into_iter().collect(), Support::Real);
@@ -355,7 +451,9 @@ impl Checker<'_> {
             ObjectiveStmtKind::Minimize(_) => self.diags.push(not_compiled(stmt.span, "`minimize`")),
             ObjectiveStmtKind::Maximize(_) => self.diags.push(not_compiled(stmt.span, "`maximize`")),
             ObjectiveStmtKind::Draw(_) => self.diags.push(not_compiled(stmt.span, "`draw`")),
-            ObjectiveStmtKind::Define(_) => self.diags.push(not_compiled(stmt.span, "a definition in `objective`")),
+            ObjectiveStmtKind::Define(_) => {
+                self.diags.push(not_compiled(stmt.span, "a definition in `objective`"))
+            }
             ObjectiveStmtKind::When(_) | ObjectiveStmtKind::Error => {}
         }
     }
@@ -368,7 +466,8 @@ impl Checker<'_> {
             }
             let known: Vec<String> = (0..self.model.sites.len()).map(|s| self.term_name(s)).collect();
             let name = format!("{}({})", term.sort.word(), term.site.text);
-            let d = Diagnostic::new(Code::E0601, format!("the objective has no term `{name}`")).at(term.span, "");
+            let d =
+                Diagnostic::new(Code::E0601, format!("the objective has no term `{name}`")).at(term.span, "");
             self.diags.push(d.note(format!("its terms are {}", known.join(", "))));
             return;
         };
@@ -382,7 +481,10 @@ impl Checker<'_> {
                 self.diags.push(d.help("to replace it, write `override weight …`"));
             }
             None if is_override => {
-                let d = Diagnostic::new(Code::E0205, format!("`override` of the weight of `{name}`, which has none"));
+                let d = Diagnostic::new(
+                    Code::E0205,
+                    format!("`override` of the weight of `{name}`, which has none"),
+                );
                 self.diags.push(d.at(term.span, "nothing to replace"));
             }
             _ => {}
@@ -394,7 +496,8 @@ impl Checker<'_> {
             return;
         }
         if matches!(self.model.expr(by).kind, ExprKind::Const(0.0)) {
-            let d = Diagnostic::new(Code::E0609, format!("the weight of `{name}` is always zero")).at(by_span, "");
+            let d = Diagnostic::new(Code::E0609, format!("the weight of `{name}` is always zero"))
+                .at(by_span, "");
             self.diags.push(d.help("a term with weight 0 takes no part; leave its site out of the model"));
             return;
         }
@@ -425,10 +528,19 @@ impl Checker<'_> {
         if let Some(a) = declared.iter().find(|a| !self.ty(value).axes.contains(a)) {
             let t = self.ty(value).clone();
             let a = self.model.axis_name(*a).to_owned();
-            self.report(Code::E0303, format!("output `{}` needs axis `{a}`", o.name.text), o.value.span, self.show_ty(&t));
+            self.report(
+                Code::E0303,
+                format!("output `{}` needs axis `{a}`", o.name.text),
+                o.value.span,
+                self.show_ty(&t),
+            );
             return;
         }
-        let info = OutputInfo { name: o.name.text.clone(), destination: o.to.as_ref().map(ast::Path::dotted), span: o.span };
+        let info = OutputInfo {
+            name: o.name.text.clone(),
+            destination: o.to.as_ref().map(ast::Path::dotted),
+            span: o.span,
+        };
         self.model.outputs.push(OutputDecl { info, value });
     }
 }

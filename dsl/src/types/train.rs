@@ -9,8 +9,24 @@ use crate::syntax::ast;
 
 /// Keys of the `train` block.
 pub const KEYS: [&str; 18] = [
-    "epochs", "batch_size", "optimiser", "lr", "eps", "weight_decay", "decoupled_decay", "clip", "train_size",
-    "early_stopping", "plateau", "samples", "reduce", "full_batch", "labelled", "stratify", "pair", "freeze",
+    "epochs",
+    "batch_size",
+    "optimiser",
+    "lr",
+    "eps",
+    "weight_decay",
+    "decoupled_decay",
+    "clip",
+    "train_size",
+    "early_stopping",
+    "plateau",
+    "samples",
+    "reduce",
+    "full_batch",
+    "labelled",
+    "stratify",
+    "pair",
+    "freeze",
 ];
 
 /// Keys that this version cannot act on.
@@ -22,11 +38,16 @@ pub fn is_key(name: &str) -> bool {
 }
 
 /// The settings in force: defaults, then the blocks in order, then `--set`.
-pub(super) fn settings(program: &Program, sets: &[(String, String)], diags: &mut Diagnostics) -> TrainSettings {
+pub(super) fn settings(
+    program: &Program,
+    sets: &[(String, String)],
+    diags: &mut Diagnostics,
+) -> TrainSettings {
     let mut out = TrainSettings::default();
     for s in &program.settings {
         if !is_key(&s.key.text) {
-            let d = Diagnostic::new(Code::E0206, format!("`train` has no setting `{}`", s.key.text)).at(s.key.span, "");
+            let d = Diagnostic::new(Code::E0206, format!("`train` has no setting `{}`", s.key.text))
+                .at(s.key.span, "");
             diags.push(d.did_you_mean(&s.key.text, KEYS));
             continue;
         }
@@ -53,7 +74,13 @@ pub(super) fn settings(program: &Program, sets: &[(String, String)], diags: &mut
     out
 }
 
-fn apply(out: &mut TrainSettings, key: &str, value: Option<Static>, span: Option<Span>, diags: &mut Diagnostics) {
+fn apply(
+    out: &mut TrainSettings,
+    key: &str,
+    value: Option<Static>,
+    span: Option<Span>,
+    diags: &mut Diagnostics,
+) {
     let whole = |x: f64| (x >= 1.0 && x.fract() == 0.0 && x <= 1e9).then_some(x as usize);
     let expected = match (key, &value) {
         ("epochs", Some(Static::Number(x))) if whole(*x).is_some() => return out.epochs = whole(*x),
@@ -68,7 +95,9 @@ fn apply(out: &mut TrainSettings, key: &str, value: Option<Static>, span: Option
         ("early_stopping", Some(Static::Bool(b))) => return out.early_stopping = *b,
         ("plateau", Some(Static::Bool(b))) => return out.plateau = *b,
         ("full_batch", Some(Static::Bool(b))) => return out.full_batch = *b,
-        ("reduce", Some(Static::Word(w))) if w == "mean" || w == "total" => return out.reduce_total = w == "total",
+        ("reduce", Some(Static::Word(w))) if w == "mean" || w == "total" => {
+            return out.reduce_total = w == "total";
+        }
         ("optimiser", Some(Static::Word(w))) if w == "adam" || w == "adamw" => {
             return out.decoupled_decay |= w == "adamw";
         }

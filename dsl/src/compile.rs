@@ -1,0 +1,226 @@
+//! The entry: sources and settings in, a [`Compiled`] model or diagnostics out.
+
+use crate::compiled::{
+    AxisInfo, Bound, Library, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot, TrainSettings,
+};
+use crate::derive::derive;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::model::{ExprId, ExprKind, Model};
+use crate::objective::Objective;
+use crate::resolve::{Program, merge};
+use crate::source::{FileId, Sources};
+use crate::syntax::ast;
+use crate::types::check;
+use crate::{lower, objective, syntax};
+
+/// What is set from outside the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `--set name=value`: options, sizes of axes, training settings.
+    pub sets: Vec<(String, String)>,
+}
+
+/// A checked and derived model. It knows no data.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    program: Program,
+    sets: Vec<(String, String)>,
+    model: Model,
+    objective: Objective,
+    slots: Vec<Slot>,
+    outputs: Vec<OutputInfo>,
+    tree: String,
+}
+
+/// Compiles the text `root` of `sources`. What it extends is found by `library` and added to `sources`. The model is
+/// given if no error was found; the diagnostics also hold warnings and notes.
+pub fn compile(
+    sources: &mut Sources,
+    root: FileId,
+    settings: &Settings,
+    library: &dyn Library,
+) -> (Option<Compiled>, Diagnostics) {
+    let mut diags = Diagnostics::new();
+    let program = merge(sources, root, &settings.sets, library, &mut diags);
+    let tree = syntax::print(&syntax::parse(root, sources.text(root)).0);
+    let compiled = Compiled::from_program(program, settings.sets.clone(), tree, &mut diags);
+    (compiled.filter(|_| !diags.has_errors()), diags)
+}
+
+impl Compiled {
+    fn from_program(
+        program: Program,
+        sets: Vec<(String, String)>,
+        tree: String,
+        diags: &mut Diagnostics,
+    ) -> Option<Self> {
+        let model = check(&program, &sets, diags);
+        // Errors come a phase at a time: the next would mostly repeat this one's.
+        if diags.has_errors() {
+            return None;
+        }
+        let objective = derive(&model, diags);
+        if diags.has_errors() {
+            return None;
+        }
+        let slots = used_slots(&model);
+        let outputs = model.outputs.iter().map(|o| o.info.clone()).collect();
+        Some(Self { program, sets, model, objective, slots, outputs, tree })
+    }
+
+    /// The fields that must be bound: those that the model or an output reads.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Axes, in order of storage.
+    pub fn axes(&self) -> &[AxisInfo] {
+        &self.model.axes
+    }
+
+    /// Options with the values in force.
+    pub fn options(&self) -> &[OptionInfo] {
+        &self.model.options
+    }
+
+    /// Training settings in force.
+    pub fn train(&self) -> &TrainSettings {
+        &self.model.train
+    }
+
+    /// Declared outputs.
+    pub fn outputs(&self) -> &[OutputInfo] {
+        &self.outputs
+    }
+
+    /// Name of the minibatched plate's axis.
+    pub fn plate(&self) -> Option<&str> {
+        self.model.plate.map(|p| self.model.axis_name(p))
+    }
+
+    /// Names of the statistics to compute before training.
+    pub fn stats(&self) -> Vec<String> {
+        self.model.stats.iter().map(|s| s.name.clone()).collect()
+    }
+
+    /// Comment lines at the head of the source.
+    pub fn title(&self) -> &str {
+        &self.model.title
+    }
+
+    /// Weight of each term at an epoch, counted from 0.
+    pub fn weights_at(&self, epoch: u64) -> Vec<(String, f64)> {
+        let value = |t: &objective::Term| t.weight.map_or(1.0, |w| scalar(&self.model, w, epoch as f64));
+        self.objective.terms.iter().map(|t| (t.name.clone(), value(t))).collect()
+    }
+
+    /// The generative story, the guide, and each term with estimator, reason, scale and weight.
+    pub fn explain(&self) -> String {
+        objective::explain(&self.model, &self.objective)
+    }
+
+    /// A printed form: `ast`, `model` or `objective`.
+    pub fn emit(&self, form: &str) -> Option<String> {
+        match form {
+            "ast" => Some(self.tree.clone()),
+            "model" => Some(self.model.to_string()),
+            "objective" => Some(self.explain()),
+            _ => None,
+        }
+    }
+
+    /// The graph for one purpose. [`Purpose::Outputs`] accepts declared names and expressions; an unknown name is E0206.
+    pub fn lower(&self, bound: &Bound, request: &Request) -> Result<Lowered, Diagnostics> {
+        if let Purpose::Outputs { names, given } = &request.purpose {
+            self.check_given(given)?;
+            let extra: Vec<&String> =
+                names.iter().filter(|n| !self.outputs.iter().any(|o| o.name == **n)).collect();
+            if !extra.is_empty() {
+                let more = self.with_expressions(&extra)?;
+                return Ok(lower::lower(&more.model, &more.objective, bound, request));
+            }
+        }
+        Ok(lower::lower(&self.model, &self.objective, bound, request))
+    }
+
+    /// The model with further outputs, each named by its own text.
+    fn with_expressions(&self, texts: &[&String]) -> Result<Self, Diagnostics> {
+        let mut program = self.program.clone();
+        for text in texts {
+            let mut scratch = Sources::new();
+            let file = scratch.add("--output", format!("output {{ asked = {text} }}"));
+            let (tree, found) = syntax::parse(file, scratch.text(file));
+            let asked = tree.items.into_iter().find_map(|i| match i.kind {
+                ast::ItemKind::Output(mut outputs) if outputs.len() == 1 => outputs.pop(),
+                _ => None,
+            });
+            let Some(mut output) = asked.filter(|_| found.is_empty()) else {
+                return Err(self.unknown_output(text));
+            };
+            output.name.text = (*text).clone();
+            program.outputs.push(output);
+        }
+        let mut diags = Diagnostics::new();
+        match Self::from_program(program, self.sets.clone(), String::new(), &mut diags) {
+            Some(c) if !diags.has_errors() => Ok(c),
+            _ => Err(texts.first().map_or(diags, |t| self.unknown_output(t))),
+        }
+    }
+
+    fn unknown_output(&self, text: &str) -> Diagnostics {
+        let known: Vec<&str> = self.outputs.iter().map(|o| o.name.as_str()).collect();
+        let d = Diagnostic::new(Code::E0206, format!("the model has no output `{text}`"))
+            .did_you_mean(text, known.clone());
+        Diagnostics::from(vec![d.note(format!(
+            "its outputs are {}; an expression such as `mean(z)` works too",
+            known.join(", ")
+        ))])
+    }
+
+    fn check_given(&self, given: &[(String, String)]) -> Result<(), Diagnostics> {
+        let mut known: Vec<&str> = self.slots.iter().map(|s| s.name.as_str()).collect();
+        known.extend(self.model.sites.iter().filter(|s| s.observed.is_none()).map(|s| s.name.as_str()));
+        let wrong = given
+            .iter()
+            .find(|(name, value)| !known.contains(&name.as_str()) || value.parse::<f64>().is_err());
+        match wrong {
+            None => Ok(()),
+            Some((name, value)) => {
+                let d = Diagnostic::new(
+                    Code::E0206,
+                    format!("`given {name} = {value}` names no field or latent, or no number"),
+                );
+                Err(Diagnostics::from(vec![d.did_you_mean(name, known)]))
+            }
+        }
+    }
+}
+
+/// Fields reachable from the objective, outputs and statistics, in source order.
+fn used_slots(m: &Model) -> Vec<Slot> {
+    let mut used = vec![false; m.fields.len()];
+    let mut roots = m.roots();
+    roots.extend(m.outputs.iter().map(|o| o.value));
+    roots.extend(m.stats.iter().map(|s| s.value));
+    m.walk(roots, |id| {
+        if let ExprKind::Field(f) = m.expr(id).kind {
+            used[f] = true;
+        }
+    });
+    m.sites.iter().filter_map(|s| s.observed).for_each(|f| used[f] = true);
+    m.stats.iter().filter_map(|s| s.within).for_each(|f| used[f] = true);
+    m.fields.iter().zip(used).filter(|(_, u)| *u).map(|(f, _)| f.slot.clone()).collect()
+}
+
+/// The value of a scalar expression of the epoch.
+fn scalar(m: &Model, id: ExprId, epoch: f64) -> f64 {
+    match &m.expr(id).kind {
+        ExprKind::Const(c) => *c,
+        ExprKind::Ramp { from, to, epochs } if *epochs > 0.0 => {
+            from + (to - from) * (epoch / epochs).min(1.0)
+        }
+        ExprKind::Ramp { to, .. } => *to,
+        ExprKind::Elem(e, args) => e.eval(&args.iter().map(|a| scalar(m, *a, epoch)).collect::<Vec<_>>()),
+        _ => f64::NAN,
+    }
+}

@@ -1,0 +1,238 @@
+//! Objective + [`Bound`] → graph, for one purpose and one minibatch size.
+//!
+//! Every typed expression becomes at most one node (sharing survives). Axes of the model become axes of the graph in the
+//! same order: the minibatched plate first, then the data's, then knobs, which is the order of storage.
+
+mod expr;
+mod layer;
+mod purpose;
+mod site;
+
+use crate::compiled::{AxisSource, Bound, FeedSpec, Lowered, Mode, Purpose, Request, TermInfo, VariableSpec};
+use crate::model::{AxisNo, ExprId, FieldNo, Model, SiteNo};
+use crate::objective::Objective;
+use crate::source::Span;
+use autodiff_runtime::{Axes, AxisId, Graph, NodeId, Op, Origin};
+use distributions::{Dist, Sample};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lowers a derived model.
+pub fn lower(model: &Model, objective: &Objective, bound: &Bound, request: &Request) -> Lowered {
+    let mut l = Lowerer::new(model, objective, bound, request);
+    match &request.purpose {
+        Purpose::Objective => l.objective(),
+        Purpose::Outputs { names, given } => l.outputs(names, given),
+        Purpose::Simulation => l.simulation(),
+        Purpose::Statistics => l.statistics(),
+    }
+    l.finish()
+}
+
+/// What stands for a data field in this graph.
+#[derive(Clone, Copy, Debug)]
+enum FieldValue {
+    /// Values, or codes of a category.
+    Node(NodeId),
+    /// The same label for every row.
+    Code(usize),
+    /// An optional category that was not bound, or that has one label: no choice to make.
+    Single,
+}
+
+struct Lowerer<'a> {
+    m: &'a Model,
+    o: &'a Objective,
+    bound: &'a Bound,
+    request: &'a Request,
+    g: Graph,
+    /// Graph axis of each model axis.
+    axes: Vec<AxisId>,
+    /// Axes of covariates: the field's continuous columns under its own name, each categorical column under
+    /// `field.column`.
+    covariate_axes: BTreeMap<String, AxisId>,
+    /// A second axis of the same size, for maps from an axis to itself.
+    twins: BTreeMap<AxisNo, AxisId>,
+    feeds: Vec<FeedSpec>,
+    inputs: BTreeMap<String, NodeId>,
+    variables: Vec<VariableSpec>,
+    memo: BTreeMap<ExprId, NodeId>,
+    fields: BTreeMap<FieldNo, FieldValue>,
+    samples: BTreeMap<SiteNo, Sample>,
+    guides: BTreeMap<SiteNo, Dist>,
+    /// Values that running statistics will take.
+    pending: BTreeMap<String, NodeId>,
+    streams: BTreeMap<u32, String>,
+    origins: Vec<Span>,
+    terms: Vec<TermInfo>,
+    loss: Option<NodeId>,
+    output_axes: BTreeMap<String, Vec<String>>,
+    /// In a statistic: the category within whose labels the plate is reduced.
+    within: Option<FieldNo>,
+}
+
+impl<'a> Lowerer<'a> {
+    fn new(m: &'a Model, o: &'a Objective, bound: &'a Bound, request: &'a Request) -> Self {
+        let mut l = Self {
+            m,
+            o,
+            bound,
+            request,
+            g: Graph::new(),
+            axes: vec![],
+            covariate_axes: BTreeMap::new(),
+            twins: BTreeMap::new(),
+            feeds: vec![],
+            inputs: BTreeMap::new(),
+            variables: vec![],
+            memo: BTreeMap::new(),
+            fields: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            guides: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            origins: vec![Span::default()],
+            terms: vec![],
+            loss: None,
+            output_axes: BTreeMap::new(),
+            within: None,
+        };
+        l.declare_axes();
+        l
+    }
+
+    fn declare_axes(&mut self) {
+        let mut covariates = false;
+        for (i, axis) in self.m.axes.iter().enumerate() {
+            if matches!(axis.source, AxisSource::Knob(_)) && !covariates {
+                self.declare_covariates();
+                covariates = true;
+            }
+            let size = match &axis.source {
+                _ if self.m.plate == Some(AxisNo(i as u32)) => self.request.n_batch,
+                AxisSource::Knob(n) => *n,
+                AxisSource::Labels(labels) => labels.len(),
+                AxisSource::Data | AxisSource::Category(_) => {
+                    self.bound.sizes.get(&axis.name).copied().unwrap_or(1)
+                }
+            };
+            self.axes.push(self.g.add_axis(axis.name.clone(), size.max(1)));
+        }
+        if !covariates {
+            self.declare_covariates();
+        }
+    }
+
+    fn declare_covariates(&mut self) {
+        for (field, shape) in &self.bound.covariates {
+            if !shape.continuous.is_empty() {
+                let id = self.g.add_axis(field.clone(), shape.continuous.len());
+                self.covariate_axes.insert(field.clone(), id);
+            }
+            for (column, n) in &shape.categorical {
+                let id = self.g.add_axis(column.clone(), *n);
+                self.covariate_axes.insert(format!("{field}.{column}"), id);
+            }
+        }
+    }
+
+    fn axis(&self, a: AxisNo) -> AxisId {
+        self.axes[a.0 as usize]
+    }
+
+    fn axes_of(&self, axes: impl IntoIterator<Item = AxisNo>) -> Axes {
+        Axes::new(axes.into_iter().map(|a| self.axis(a)))
+    }
+
+    fn plate(&self) -> Option<AxisId> {
+        self.m.plate.map(|p| self.axis(p))
+    }
+
+    fn training(&self) -> bool {
+        self.request.mode == Mode::Train
+    }
+
+    /// New nodes come from this place in the source.
+    fn at(&mut self, span: Span) {
+        if self.origins.last() != Some(&span) {
+            self.origins.push(span);
+        }
+        self.g.set_origin(Origin(self.origins.len() as u32 - 1));
+    }
+
+    /// A declared input, made on first use.
+    fn input(
+        &mut self,
+        name: &str,
+        spec: FeedSpec,
+        axes: Axes,
+        dtype: autodiff_runtime::graph::Dtype,
+        csr: bool,
+    ) -> NodeId {
+        if let Some(&node) = self.inputs.get(name) {
+            return node;
+        }
+        use autodiff_runtime::graph::Storage;
+        let storage = if csr { Storage::Csr } else { Storage::Dense };
+        let id = self.g.declare_input(name, axes, dtype, storage);
+        let node = self.g.read_input(id);
+        self.feeds.push(spec);
+        self.inputs.insert(name.to_owned(), node);
+        node
+    }
+
+    /// Row numbers of the minibatch, if the value has its axis.
+    fn rows(&mut self, axes: &Axes) -> Option<NodeId> {
+        let plate = self.plate().filter(|p| axes.contains(*p))?;
+        Some(self.input(
+            "rows",
+            FeedSpec::Rows,
+            Axes::from(plate),
+            autodiff_runtime::graph::Dtype::Index,
+            false,
+        ))
+    }
+
+    /// First stream number of a named source of noise: a function of the name, so that the noise of one does not depend
+    /// on which others there are.
+    fn stream(&mut self, name: &str) -> u32 {
+        let step = distributions::Draw::STREAMS;
+        let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        let mut stream = hash / step * step;
+        while self.streams.get(&stream).is_some_and(|other| other != name) {
+            stream = stream.wrapping_add(step);
+        }
+        self.streams.insert(stream, name.to_owned());
+        stream
+    }
+
+    fn finish(mut self) -> Lowered {
+        for (name, value) in std::mem::take(&mut self.pending) {
+            if let Some(id) = self.g.find_variable(&name) {
+                self.g.assign(id, value);
+            }
+        }
+        let random_outputs = self.random_outputs();
+        Lowered {
+            graph: self.g,
+            feeds: self.feeds,
+            variables: self.variables,
+            loss: self.loss,
+            terms: self.terms,
+            output_axes: self.output_axes,
+            random_outputs,
+            streams: self.streams,
+            origins: self.origins,
+        }
+    }
+
+    /// Outputs that some draw reaches.
+    fn random_outputs(&self) -> BTreeSet<String> {
+        let mut random = vec![false; self.g.nodes().len()];
+        for id in self.g.node_ids() {
+            let op = &self.g.node(id).op;
+            random[id.index()] =
+                matches!(op, Op::Random { .. }) || op.operands().iter().any(|o| random[o.index()]);
+        }
+        self.g.outputs().iter().filter(|(_, id)| random[id.index()]).map(|(n, _)| n.clone()).collect()
+    }
+}
