@@ -210,7 +210,12 @@ mod tests {
         close(trigamma(0.5), std::f64::consts::PI.powi(2) / 2.0, 1e-14, "ψ′(½)");
         for x in [1e-6, 0.02, 0.7, 1.3, 3.9, 9.99, 10.01, 55.0, 1e5] {
             close(digamma(x), statrs::function::gamma::digamma(x), 1e-10, "ψ against statrs");
-            close(trigamma(x + 1.0), trigamma(x) - 1.0 / (x * x), if x < 0.1 { 1e-3 } else { 1e-12 }, "ψ′(x+1)");
+            close(
+                trigamma(x + 1.0),
+                trigamma(x) - 1.0 / (x * x),
+                if x < 0.1 { 1e-3 } else { 1e-12 },
+                "ψ′(x+1)",
+            );
         }
     }
 

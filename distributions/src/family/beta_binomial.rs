@@ -64,7 +64,8 @@ impl Family for BetaBinomial {
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
         let (a, b) = shapes(g, d);
         let p = draw_beta(g, a, b, draw);
-        g.random(RandomKind::Binomial, &[d.params[0], p], draw.stream + 3, draw.axes.clone(), draw.rows).into()
+        g.random(RandomKind::Binomial, &[d.params[0], p], draw.stream + 3, draw.axes.clone(), draw.rows)
+            .into()
     }
 
     /// n a/(a+b).

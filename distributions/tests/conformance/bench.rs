@@ -19,8 +19,6 @@ pub struct Bench {
     pub draw: AxisId,
     pub point: AxisId,
     pub event: AxisId,
-    pub n_points: usize,
-    pub n_event: usize,
     pub data: Vec<Data>,
     pub key: StepKey,
 }
@@ -36,7 +34,7 @@ impl Bench {
         let point = g.add_axis("point", n_points);
         let event = g.add_axis("event", n_event);
         let key = StepKey { seed: 20_240_607, step: 3 };
-        Self { g, block, draw, point, event, n_points, n_event, data: vec![], key }
+        Self { g, block, draw, point, event, data: vec![], key }
     }
 
     pub fn input(&mut self, axes: impl Into<Axes>, values: Vec<f64>) -> NodeId {
