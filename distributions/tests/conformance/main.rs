@@ -13,4 +13,5 @@ mod laws;
 mod masses;
 mod reference;
 mod rows;
+mod single;
 mod transforms;
