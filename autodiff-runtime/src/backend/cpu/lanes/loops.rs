@@ -34,39 +34,48 @@ macro_rules! by_isa {
     };
 }
 
-#[inline(always)]
-fn map<E: Copy>(dst: &mut [E], a: &[E], f: impl Fn(E) -> E) {
-    let n = dst.len();
-    let a = &a[..n];
-    for i in 0..n {
-        dst[i] = f(a[i]);
-    }
+/// dst\[i\] = body of a\[i\]. A macro, because a closure need not be inlined, and only inlined code is compiled for the
+/// instruction set of the loop.
+macro_rules! map {
+    ($dst:expr, $a:expr, |$x:ident| $body:expr) => {{
+        let n = $dst.len();
+        let a = &$a[..n];
+        for i in 0..n {
+            let $x = a[i];
+            $dst[i] = $body;
+        }
+    }};
 }
 
-#[inline(always)]
-fn zip<E: Copy>(dst: &mut [E], a: Src<'_, E>, b: Src<'_, E>, f: impl Fn(E, E) -> E) {
-    let n = dst.len();
-    match (a, b) {
-        (Src::Slice(a), Src::Slice(b)) => {
-            let (a, b) = (&a[..n], &b[..n]);
-            for i in 0..n {
-                dst[i] = f(a[i], b[i]);
+/// dst\[i\] = body of a\[i\] and b\[i\], either of which may be one number.
+macro_rules! zip {
+    ($dst:expr, $a:expr, $b:expr, |$x:ident, $y:ident| $body:expr) => {{
+        let n = $dst.len();
+        match ($a, $b) {
+            (Src::Slice(a), Src::Slice(b)) => {
+                let (a, b) = (&a[..n], &b[..n]);
+                for i in 0..n {
+                    let ($x, $y) = (a[i], b[i]);
+                    $dst[i] = $body;
+                }
             }
-        }
-        (Src::Slice(a), Src::Splat(b)) => {
-            let a = &a[..n];
-            for i in 0..n {
-                dst[i] = f(a[i], b);
+            (Src::Slice(a), Src::Splat($y)) => {
+                let a = &a[..n];
+                for i in 0..n {
+                    let $x = a[i];
+                    $dst[i] = $body;
+                }
             }
-        }
-        (Src::Splat(a), Src::Slice(b)) => {
-            let b = &b[..n];
-            for i in 0..n {
-                dst[i] = f(a, b[i]);
+            (Src::Splat($x), Src::Slice(b)) => {
+                let b = &b[..n];
+                for i in 0..n {
+                    let $y = b[i];
+                    $dst[i] = $body;
+                }
             }
+            (Src::Splat($x), Src::Splat($y)) => $dst.fill($body),
         }
-        (Src::Splat(a), Src::Splat(b)) => dst.fill(f(a, b)),
-    }
+    }};
 }
 
 #[inline(always)]
@@ -126,61 +135,56 @@ fn largest<E: PartialOrd + Copy, const N: usize>(a: &[E], start: E) -> E {
     best
 }
 
-/// Σ f(x): lanes added over blocks of 512 elements, blocks in double precision.
+/// Σ of the body over x in a: lanes added over blocks of 512 elements, blocks in double precision.
 macro_rules! blocked_sum {
-    ($name:ident, $t:ty, $lanes:expr) => {
-        #[inline(always)]
-        fn $name(a: &[$t], f: impl Fn($t) -> $t) -> f64 {
-            const N: usize = $lanes;
-            let mut total = 0.0_f64;
-            for block in a.chunks(512) {
-                let mut acc = [<$t>::default(); N];
-                let chunks = block.chunks_exact(N);
-                let rest = chunks.remainder();
-                for c in chunks {
-                    for k in 0..N {
-                        acc[k] += f(c[k]);
-                    }
+    ($t:ty, $a:expr, |$x:ident| $body:expr) => {{
+        const N: usize = 128 / std::mem::size_of::<$t>();
+        let mut total = 0.0_f64;
+        for block in $a.chunks(512) {
+            let mut acc = [<$t>::default(); N];
+            let chunks = block.chunks_exact(N);
+            let rest = chunks.remainder();
+            for c in chunks {
+                for k in 0..N {
+                    let $x = c[k];
+                    acc[k] += $body;
                 }
-                let mut width = N / 2;
-                while width > 0 {
-                    for k in 0..width {
-                        acc[k] += acc[k + width];
-                    }
-                    width /= 2;
-                }
-                let mut part = acc[0];
-                for v in rest {
-                    part += f(*v);
-                }
-                total += f64::from(part);
             }
-            total
+            let mut width = N / 2;
+            while width > 0 {
+                for k in 0..width {
+                    acc[k] += acc[k + width];
+                }
+                width /= 2;
+            }
+            let mut part = acc[0];
+            for v in rest {
+                let $x = *v;
+                part += $body;
+            }
+            total += f64::from(part);
         }
-    };
+        total
+    }};
 }
 
-blocked_sum!(sum_f32, f32, 32);
-blocked_sum!(sum_f64, f64, 16);
-
 macro_rules! shared {
-    ($t:ty, $unary:ident, $binary:ident, $sum:ident, $exp:path, $rare:ident) => {
+    ($t:ty, $unary:ident, $exp:ident, $rare:ident) => {
         #[inline(always)]
         fn binary_body<const FMA: bool>(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) {
             use Elem::*;
-            let truth = |x: bool| if x { 1.0 } else { 0.0 };
             match f {
-                Add => zip(dst, a, b, |a, b| a + b),
-                Sub => zip(dst, a, b, |a, b| a - b),
-                Mul => zip(dst, a, b, |a, b| a * b),
-                Div => zip(dst, a, b, |a, b| a / b),
-                Min => zip(dst, a, b, |a, b| if a < b || a.is_nan() { a } else { b }),
-                Max => zip(dst, a, b, |a, b| if a > b || a.is_nan() { a } else { b }),
-                Lt => zip(dst, a, b, |a, b| truth(a < b)),
-                Le => zip(dst, a, b, |a, b| truth(a <= b)),
-                Eq => zip(dst, a, b, |a, b| truth(a == b)),
-                And => zip(dst, a, b, |a, b| truth((a != 0.0) & (b != 0.0))),
-                Or => zip(dst, a, b, |a, b| truth((a != 0.0) | (b != 0.0))),
+                Add => zip!(dst, a, b, |a, b| a + b),
+                Sub => zip!(dst, a, b, |a, b| a - b),
+                Mul => zip!(dst, a, b, |a, b| a * b),
+                Div => zip!(dst, a, b, |a, b| a / b),
+                Min => zip!(dst, a, b, |a, b| if a < b || a.is_nan() { a } else { b }),
+                Max => zip!(dst, a, b, |a, b| if a > b || a.is_nan() { a } else { b }),
+                Lt => zip!(dst, a, b, |a, b| if a < b { 1.0 } else { 0.0 }),
+                Le => zip!(dst, a, b, |a, b| if a <= b { 1.0 } else { 0.0 }),
+                Eq => zip!(dst, a, b, |a, b| if a == b { 1.0 } else { 0.0 }),
+                And => zip!(dst, a, b, |a, b| if (a != 0.0) & (b != 0.0) { 1.0 } else { 0.0 }),
+                Or => zip!(dst, a, b, |a, b| if (a != 0.0) | (b != 0.0) { 1.0 } else { 0.0 }),
                 _ => $rare::<FMA>(f, dst, a, b),
             }
         }
@@ -192,13 +196,13 @@ macro_rules! shared {
 
         #[inline(always)]
         fn sum_body<const FMA: bool>(a: &[$t]) -> f64 {
-            $sum(a, |x| x)
+            blocked_sum!($t, a, |x| x)
         }
 
         #[inline(always)]
         fn reduce_body<const FMA: bool>(kind: ReduceKind, a: &[$t]) -> $t {
             match kind {
-                ReduceKind::Sum => $sum(a, |x| x) as $t,
+                ReduceKind::Sum => blocked_sum!($t, a, |x| x) as $t,
                 ReduceKind::Prod => a.iter().product(),
                 ReduceKind::Max | ReduceKind::ArgMax => largest::<$t, 32>(a, <$t>::NEG_INFINITY),
                 ReduceKind::Min => {
@@ -214,7 +218,7 @@ macro_rules! shared {
                     if max.is_infinite() {
                         return max;
                     }
-                    max + ($sum(a, |x| $exp(x - max)) as $t).ln()
+                    max + (blocked_sum!($t, a, |x| $exp::<FMA>(x - max)) as $t).ln()
                 }
             }
         }
@@ -295,10 +299,10 @@ mod single {
     #[inline(always)]
     fn rare<const FMA: bool>(f: Elem, dst: &mut [f32], a: Src<'_, f32>, b: Src<'_, f32>) {
         match f {
-            Elem::XLogY => zip(dst, a, b, |a, b| if a == 0.0 { 0.0 } else { a * m::log::<FMA>(b) }),
-            Elem::LgammaDelta => zip(dst, a, b, s::lgamma_delta::<FMA>),
-            Elem::DigammaDelta => zip(dst, a, b, s::digamma_delta::<FMA>),
-            _ => zip(dst, a, b, |a, b| f.eval(&[f64::from(a), f64::from(b)]) as f32),
+            Elem::XLogY => zip!(dst, a, b, |a, b| if a == 0.0 { 0.0 } else { a * m::log::<FMA>(b) }),
+            Elem::LgammaDelta => zip!(dst, a, b, |a, b| s::lgamma_delta::<FMA>(a, b)),
+            Elem::DigammaDelta => zip!(dst, a, b, |a, b| s::digamma_delta::<FMA>(a, b)),
+            _ => zip!(dst, a, b, |a, b| f.eval(&[f64::from(a), f64::from(b)]) as f32),
         }
     }
 
@@ -306,16 +310,16 @@ mod single {
     fn unary<const FMA: bool>(f: Elem, dst: &mut [f32], a: &[f32]) {
         use Elem::*;
         match f {
-            Neg => map(dst, a, |x| -x),
-            Recip => map(dst, a, |x| 1.0 / x),
-            Exp => map(dst, a, m::exp::<FMA>),
-            Log => map(dst, a, m::log::<FMA>),
-            Log1p => map(dst, a, m::log1p::<FMA>),
-            Expm1 => map(dst, a, m::expm1::<FMA>),
-            Sqrt => map(dst, a, f32::sqrt),
-            Square => map(dst, a, |x| x * x),
-            Abs => map(dst, a, f32::abs),
-            Sign => map(dst, a, |x| {
+            Neg => map!(dst, a, |x| -x),
+            Recip => map!(dst, a, |x| 1.0 / x),
+            Exp => map!(dst, a, |x| m::exp::<FMA>(x)),
+            Log => map!(dst, a, |x| m::log::<FMA>(x)),
+            Log1p => map!(dst, a, |x| m::log1p::<FMA>(x)),
+            Expm1 => map!(dst, a, |x| m::expm1::<FMA>(x)),
+            Sqrt => map!(dst, a, |x| f32::sqrt(x)),
+            Square => map!(dst, a, |x| x * x),
+            Abs => map!(dst, a, |x| f32::abs(x)),
+            Sign => map!(dst, a, |x| {
                 if x > 0.0 {
                     1.0
                 } else if x < 0.0 {
@@ -324,25 +328,25 @@ mod single {
                     x * 0.0
                 }
             }),
-            Floor => map(dst, a, f32::floor),
-            Sigmoid => map(dst, a, m::sigmoid::<FMA>),
-            Softplus => map(dst, a, m::softplus::<FMA>),
-            Relu => map(dst, a, |x| if x > 0.0 { x } else { x * 0.0 }),
-            Tanh => map(dst, a, m::tanh::<FMA>),
-            Lgamma => map(dst, a, s::lgamma::<FMA>),
-            Digamma => map(dst, a, s::digamma::<FMA>),
-            Erf => map(dst, a, s::erf::<FMA>),
-            Not => map(dst, a, |x| if x == 0.0 { 1.0 } else { 0.0 }),
-            _ => map(dst, a, |x| f.eval(&[f64::from(x)]) as f32),
+            Floor => map!(dst, a, |x| f32::floor(x)),
+            Sigmoid => map!(dst, a, |x| m::sigmoid::<FMA>(x)),
+            Softplus => map!(dst, a, |x| m::softplus::<FMA>(x)),
+            Relu => map!(dst, a, |x| if x > 0.0 { x } else { x * 0.0 }),
+            Tanh => map!(dst, a, |x| m::tanh::<FMA>(x)),
+            Lgamma => map!(dst, a, |x| s::lgamma::<FMA>(x)),
+            Digamma => map!(dst, a, |x| s::digamma::<FMA>(x)),
+            Erf => map!(dst, a, |x| s::erf::<FMA>(x)),
+            Not => map!(dst, a, |x| if x == 0.0 { 1.0 } else { 0.0 }),
+            _ => map!(dst, a, |x| f.eval(&[f64::from(x)]) as f32),
         }
     }
 
     #[inline(always)]
-    fn exp_any(x: f32) -> f32 {
-        m::exp::<false>(x)
+    fn exp<const FMA: bool>(x: f32) -> f32 {
+        m::exp::<FMA>(x)
     }
 
-    shared!(f32, unary, binary, sum_f32, exp_any, rare);
+    shared!(f32, unary, exp, rare);
 }
 
 mod double {
@@ -350,22 +354,27 @@ mod double {
 
     #[inline(always)]
     fn rare<const FMA: bool>(f: Elem, dst: &mut [f64], a: Src<'_, f64>, b: Src<'_, f64>) {
-        zip(dst, a, b, |a, b| f.eval(&[a, b]));
+        zip!(dst, a, b, |a, b| f.eval(&[a, b]));
     }
 
     #[inline(always)]
     fn unary<const FMA: bool>(f: Elem, dst: &mut [f64], a: &[f64]) {
         use Elem::*;
         match f {
-            Neg => map(dst, a, |x| -x),
-            Recip => map(dst, a, |x| 1.0 / x),
-            Sqrt => map(dst, a, f64::sqrt),
-            Square => map(dst, a, |x| x * x),
-            Abs => map(dst, a, f64::abs),
-            Relu => map(dst, a, |x| if x > 0.0 { x } else { x * 0.0 }),
-            _ => map(dst, a, |x| f.eval(&[x])),
+            Neg => map!(dst, a, |x| -x),
+            Recip => map!(dst, a, |x| 1.0 / x),
+            Sqrt => map!(dst, a, |x| f64::sqrt(x)),
+            Square => map!(dst, a, |x| x * x),
+            Abs => map!(dst, a, |x| f64::abs(x)),
+            Relu => map!(dst, a, |x| if x > 0.0 { x } else { x * 0.0 }),
+            _ => map!(dst, a, |x| f.eval(&[x])),
         }
     }
 
-    shared!(f64, unary, binary, sum_f64, f64::exp, rare);
+    #[inline(always)]
+    fn exp<const FMA: bool>(x: f64) -> f64 {
+        x.exp()
+    }
+
+    shared!(f64, unary, exp, rare);
 }

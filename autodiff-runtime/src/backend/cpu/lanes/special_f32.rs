@@ -43,16 +43,18 @@ fn digamma_rest<const FMA: bool>(y: f32) -> f32 {
     0.5 * r + s * poly::<FMA, 3>(s, [1.0 / 252.0, -1.0 / 120.0, 1.0 / 12.0])
 }
 
+/// 1/a + 1/(a + 1).
+#[inline(always)]
+fn pair(a: f32) -> f32 {
+    (a + a + 1.0) / (a * (a + 1.0))
+}
+
 /// ψ(x), x > 0.
 #[inline(always)]
 pub(super) fn digamma<const FMA: bool>(x: f32) -> f32 {
     let low = x < SHIFT_BELOW;
     let y = if low { x + N_SHIFT } else { x };
-    let pair = |k: f32| {
-        let a = x + k;
-        (a + a + 1.0) / (a * (a + 1.0))
-    };
-    let sum = pair(0.0) + (pair(2.0) + (pair(4.0) + pair(6.0)));
+    let sum = pair(x) + (pair(x + 2.0) + (pair(x + 4.0) + pair(x + 6.0)));
     let out = log::<FMA>(y) - digamma_rest::<FMA>(y) - if low { sum } else { 0.0 };
     if x > 0.0 { out } else { f32::NAN }
 }
