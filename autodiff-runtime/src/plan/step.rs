@@ -2,6 +2,7 @@
 
 use crate::autodiff::gradients;
 use crate::graph::{Graph, NodeId, VariableId, Verified};
+use crate::op::Op;
 use crate::program::Program;
 use crate::store::RunError;
 
@@ -10,8 +11,8 @@ use crate::store::RunError;
 pub struct StepGraph {
     /// Forward pass, gradients and updates.
     pub graph: Verified,
-    /// What is minimised, if the program trains.
-    pub loss: Option<NodeId>,
+    /// Name of the output that is minimised, if the program trains.
+    pub loss: Option<String>,
     /// Names of the optimiser's moments: variables that begin as zeros.
     pub moments: Vec<String>,
 }
@@ -20,13 +21,22 @@ pub struct StepGraph {
 pub fn step_graph(program: &Program) -> Result<StepGraph, RunError> {
     let mut g: Graph = program.graph.clone().into_graph();
     let mut moments = vec![];
+    let mut loss = None;
     if let Some(training) = &program.training {
         if !g.axes_of(training.loss).is_empty() {
             return Err(RunError::Unsupported("the loss is not a scalar".into()));
         }
-        let values: Vec<NodeId> = training.trained.iter().map(|v| variable_node(&mut g, *v)).collect();
-        let grads =
-            gradients(&mut g, training.loss, &values).map_err(|e| RunError::Unsupported(e.to_string()))?;
+        loss = Some(loss_output(&mut g, training.loss));
+        let reads: Vec<Vec<NodeId>> = training.trained.iter().map(|v| reads_of(&mut g, *v)).collect();
+        let all: Vec<NodeId> = reads.iter().flatten().copied().collect();
+        let mut parts = gradients(&mut g, training.loss, &all)
+            .map_err(|e| RunError::Unsupported(e.to_string()))?
+            .into_iter();
+        let mut grads = vec![];
+        for r in &reads {
+            let own: Vec<NodeId> = parts.by_ref().take(r.len()).collect();
+            grads.extend(own.into_iter().reduce(|a, b| g.add(a, b)));
+        }
         let pairs: Vec<(VariableId, NodeId)> = training.trained.iter().copied().zip(grads).collect();
         if training.expose_gradients {
             for (v, grad) in &pairs {
@@ -44,11 +54,21 @@ pub fn step_graph(program: &Program) -> Result<StepGraph, RunError> {
     let graph = g.verify().map_err(|e| {
         RunError::Unsupported(e.first().map_or_else(|| "invalid graph".into(), ToString::to_string))
     })?;
-    Ok(StepGraph { graph, loss: program.training.as_ref().map(|t| t.loss), moments })
+    Ok(StepGraph { graph, loss, moments })
 }
 
-/// The node that reads a variable. Every read of one variable has to count, so several reads become one.
-fn variable_node(g: &mut Graph, v: VariableId) -> NodeId {
-    let found = g.node_ids().find(|id| g.node(*id).op == crate::op::Op::Variable(v));
-    found.unwrap_or_else(|| g.read_variable(v))
+/// The name of the output that gives the loss; added if there is none.
+fn loss_output(g: &mut Graph, loss: NodeId) -> String {
+    if let Some((name, _)) = g.outputs().iter().find(|o| o.1 == loss) {
+        return name.clone();
+    }
+    let name = "(loss)".to_owned();
+    g.output(name.clone(), loss);
+    name
+}
+
+/// The nodes that read a variable: a gradient is summed over all of them.
+fn reads_of(g: &mut Graph, v: VariableId) -> Vec<NodeId> {
+    let found: Vec<NodeId> = g.node_ids().filter(|id| g.node(*id).op == Op::Variable(v)).collect();
+    if found.is_empty() { vec![g.read_variable(v)] } else { found }
 }
