@@ -1,3 +1,4 @@
 //! models
 
 pub mod anndata;
+pub mod registry;
