@@ -36,7 +36,9 @@ impl FromStr for BackendKind {
         match text {
             "cpu" => Ok(BackendKind::Cpu),
             "dfdx" => Ok(BackendKind::Dfdx),
-            _ => Err(Error::plain(request(format!("there is no back end `{text}`")).help("there are cpu and dfdx"))),
+            _ => Err(Error::plain(
+                request(format!("there is no back end `{text}`")).help("there are cpu and dfdx"),
+            )),
         }
     }
 }

@@ -36,7 +36,11 @@ pub fn add_missing<E: Element>(lowered: &Lowered, seed: u64, variables: &mut Var
 }
 
 /// Adds zero moments for every trained variable, so that a step never has to add a variable.
-pub fn add_moments<E: Element>(lowered: &Lowered, optimiser: &autodiff_runtime::optim::Optimiser, variables: &mut Variables<E>) {
+pub fn add_moments<E: Element>(
+    lowered: &Lowered,
+    optimiser: &autodiff_runtime::optim::Optimiser,
+    variables: &mut Variables<E>,
+) {
     for spec in lowered.variables.iter().filter(|v| v.kind == VariableKind::Trained) {
         for moment in optimiser.moments(&spec.name) {
             if variables.get(&moment).is_none() {

@@ -30,6 +30,7 @@
 pub mod anndata;
 pub mod batch;
 pub mod bind;
+pub mod changes;
 pub mod cli;
 pub mod compiler;
 pub mod dataset;
@@ -40,6 +41,7 @@ pub mod init;
 pub mod library;
 pub mod model;
 pub mod output;
+pub mod registry;
 pub mod saved;
 pub mod sim;
 pub mod train;

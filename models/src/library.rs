@@ -46,9 +46,12 @@ pub fn open(path: &str) -> Result<Found, Error> {
         let names = STDLIB.iter().map(|(name, _)| *name);
         let wanted = if path.ends_with(".svi") { path.to_owned() } else { format!("{path}.svi") };
         Error::plain(
-            Diagnostic::new(Code::E0712, format!("there is no file `{path}`, nor a library model of that name"))
-                .did_you_mean(&wanted, names)
-                .help("`svic list` shows the models of the library"),
+            Diagnostic::new(
+                Code::E0712,
+                format!("there is no file `{path}`, nor a library model of that name"),
+            )
+            .did_you_mean(&wanted, names)
+            .help("`svic list` shows the models of the library"),
         )
     })
 }

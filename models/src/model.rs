@@ -39,8 +39,7 @@ impl Model {
         let recorder = Recorder::new(library.as_ref());
         let settings = Settings { sets: sets.to_vec() };
         let (compiled, diagnostics) = compile(&mut sources, root, &settings, &recorder);
-        let texts =
-            Texts { name: name.to_owned(), text: text.to_owned(), extended: recorder.into_seen() };
+        let texts = Texts { name: name.to_owned(), text: text.to_owned(), extended: recorder.into_seen() };
         match compiled {
             Some(compiled) if !diagnostics.has_errors() => {
                 Ok(Model { compiled, texts, sets: sets.to_vec(), sources, warnings: diagnostics, library })

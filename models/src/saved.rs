@@ -209,7 +209,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Trained, Error> {
 /// E0715 when it is not a sound saved model.
 pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Trained, Error> {
     let fail = |what: &str| unusable(path, what);
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| fail(&format!("it is not a safetensors file ({e})")))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| fail(&format!("it is not a safetensors file ({e})")))?;
     let json = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let json = json.ok_or_else(|| fail("it is a safetensors file, but holds no model of this program"))?;
     let format = serde_json::from_str::<Format>(json).map_err(|e| fail(&e.to_string()))?.format;
@@ -302,8 +303,8 @@ fn assemble(header: Header, model: Model, tensors: &SafeTensors<'_>) -> Result<T
 /// Every variable of the program must be there, with its number of elements.
 fn check_variables(trained: &mut Trained) -> Result<(), String> {
     let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch: 2 };
-    let lowered: Lowered =
-        lower(&trained.model, &trained.bound, &request).map_err(|e| format!("its program does not fit: {e:?}"))?;
+    let lowered: Lowered = lower(&trained.model, &trained.bound, &request)
+        .map_err(|e| format!("its program does not fit: {e:?}"))?;
     for spec in &lowered.variables {
         let shape: Vec<usize> = spec.dims.iter().map(|d| d.size).collect();
         let n = shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s));
@@ -325,7 +326,10 @@ fn check_variables(trained: &mut Trained) -> Result<(), String> {
 }
 
 fn unusable(path: &Path, what: &str) -> Error {
-    Error::plain(Diagnostic::new(Code::E0715, format!("{}: not a usable saved model: {what}", path.display())))
+    Error::plain(Diagnostic::new(
+        Code::E0715,
+        format!("{}: not a usable saved model: {what}", path.display()),
+    ))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Data drawn from a model's own generative story, with the truth beside them.
 
-use crate::anndata::{Additions, Column, Csr, Dense, Matrix, NewAnnData, UnsValue, Values, WriteOptions, write_new};
+use crate::anndata::{
+    Additions, Column, Csr, Dense, Matrix, NewAnnData, UnsValue, Values, WriteOptions, write_new,
+};
 use crate::batch::{Gatherer, cut, for_each_minibatch};
 use crate::dataset::{Dataset, FieldData};
 use crate::engine::{Engine, Prepared, run_error};
@@ -44,7 +46,14 @@ pub struct SimOptions {
 impl Default for SimOptions {
     /// 2000 cells, 500 genes, one batch, log library size 8 ± 0.5.
     fn default() -> Self {
-        SimOptions { cells: 2000, genes: 500, batches: 1, library: (8.0, 0.5), seed: 0, sizes: BTreeMap::new() }
+        SimOptions {
+            cells: 2000,
+            genes: 500,
+            batches: 1,
+            library: (8.0, 0.5),
+            seed: 0,
+            sizes: BTreeMap::new(),
+        }
     }
 }
 
@@ -271,7 +280,13 @@ fn column_name(slot: &Slot) -> String {
 }
 
 /// Puts one drawn array where its field is read from; latents into `obsm`.
-fn place(parts: &mut Additions, x: &mut Option<Matrix>, slot: Option<&Slot>, array: NamedArray, genes: usize) {
+fn place(
+    parts: &mut Additions,
+    x: &mut Option<Matrix>,
+    slot: Option<&Slot>,
+    array: NamedArray,
+    genes: usize,
+) {
     let width = array.row_len();
     if array.shape.len() == 1 {
         let name = slot.map_or(array.name.clone(), column_name);
@@ -286,7 +301,8 @@ fn place(parts: &mut Additions, x: &mut Option<Matrix>, slot: Option<&Slot>, arr
         parts.obsm.push((array.name, dense));
         return;
     };
-    let matrix = if slot.kind == SlotKind::Count { Matrix::Csr(sparse(&dense)) } else { Matrix::Dense(dense) };
+    let matrix =
+        if slot.kind == SlotKind::Count { Matrix::Csr(sparse(&dense)) } else { Matrix::Dense(dense) };
     match slot.path.as_deref().and_then(|p| p.split_once('.')) {
         Some(("layers", name)) if width == genes => parts.layers.push((name.to_owned(), matrix)),
         Some(("obsm", name)) => parts.obsm.push((name.to_owned(), matrix.to_dense())),

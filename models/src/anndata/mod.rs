@@ -16,7 +16,7 @@ mod records;
 mod sparse;
 mod storage;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod uns;
 mod write;
 

@@ -26,7 +26,9 @@ pub fn for_each_minibatch<B>(
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for (i, range) in ranges.iter().enumerate() {
-                let mut batch = if i < IN_FLIGHT { Minibatch::default() } else {
+                let mut batch = if i < IN_FLIGHT {
+                    Minibatch::default()
+                } else {
                     match empty.recv() {
                         Ok(batch) => batch,
                         Err(_) => return,

@@ -100,10 +100,10 @@ impl Binder<'_> {
                 let file = self.adata.file().display();
                 let what = column.values.describe();
                 let text = format!("`{}` needs numbers, but `{path}` of {file} holds {what}", slot.name);
-                Err(Box::new(self.at(slot, Code::E0713, text).help(format!(
-                    "choose a numeric column: --bind {}=obs.COLUMN",
-                    slot.name
-                ))))
+                Err(Box::new(
+                    self.at(slot, Code::E0713, text)
+                        .help(format!("choose a numeric column: --bind {}=obs.COLUMN", slot.name)),
+                ))
             }
         }
     }
@@ -148,9 +148,17 @@ impl Binder<'_> {
     fn unseen(&self, slot: &Slot, path: &FieldPath, label: &str, labels: &[String]) -> Diagnostic {
         let text = format!("`{}`: the label `{label}` of `{path}` was not seen in training", slot.name);
         let known: Vec<&str> = labels.iter().take(SHOWN).map(String::as_str).collect();
-        let stand_in = nearest(label, labels.iter().map(String::as_str)).first().copied().or(known.first().copied()).unwrap_or("LABEL");
+        let stand_in = nearest(label, labels.iter().map(String::as_str))
+            .first()
+            .copied()
+            .or(known.first().copied())
+            .unwrap_or("LABEL");
         self.at(slot, Code::E0707, text)
-            .note(format!("training had {}{}", known.join(", "), if labels.len() > SHOWN { ", …" } else { "" }))
+            .note(format!(
+                "training had {}{}",
+                known.join(", "),
+                if labels.len() > SHOWN { ", …" } else { "" }
+            ))
             .help(format!("hold it at a label of training: --given {}={stand_in}", slot.name))
     }
 

@@ -1,9 +1,7 @@
 //! Slots with an axis of their own: count matrices and tables.
 
 use super::{Binder, Outcome};
-use crate::anndata::{
-    CountReport, DataErrorKind, Dense, FieldPath, Matrix, check_counts, first_non_counts,
-};
+use crate::anndata::{CountReport, DataErrorKind, Dense, FieldPath, Matrix, check_counts, first_non_counts};
 use crate::dataset::FieldData;
 use dsl::diagnostic::{Code, Diagnostic, Severity};
 use dsl::{Slot, SlotKind};
@@ -45,7 +43,8 @@ impl Binder<'_> {
     pub(super) fn whole(&mut self, slot: &Slot, path: &FieldPath, axis: &str) -> Outcome<FieldData> {
         let column = self.adata.column(path).map_err(|e| self.failed(slot, path, &e))?;
         let Some(values) = column.to_reals() else {
-            let text = format!("`{}` needs numbers, but `{path}` holds {}", slot.name, column.values.describe());
+            let text =
+                format!("`{}` needs numbers, but `{path}` holds {}", slot.name, column.values.describe());
             return Err(Box::new(self.at(slot, Code::E0713, text)));
         };
         let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
@@ -73,7 +72,11 @@ impl Binder<'_> {
             FieldPath::Obs(_) => {
                 let column = self.adata.column(path).map_err(fail)?;
                 let Some(values) = column.to_reals() else {
-                    let text = format!("`{}` needs numbers, but `{path}` holds {}", slot.name, column.values.describe());
+                    let text = format!(
+                        "`{}` needs numbers, but `{path}` holds {}",
+                        slot.name,
+                        column.values.describe()
+                    );
                     return Err(Box::new(self.at(slot, Code::E0713, text)));
                 };
                 let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
@@ -99,10 +102,13 @@ impl Binder<'_> {
             }
             let shown: Vec<String> =
                 first_non_counts(matrix, SHOWN).iter().map(|w| format!("{}", w.value)).collect();
-            let text = format!("`{}` must hold counts, but `{path}` holds {}, …", slot.name, shown.join(", "));
-            let diagnostic = self
-                .at(slot, Code::E0703, text)
-                .note(format!("{}: {}", self.adata.file().display(), error.message));
+            let text =
+                format!("`{}` must hold counts, but `{path}` holds {}, …", slot.name, shown.join(", "));
+            let diagnostic = self.at(slot, Code::E0703, text).note(format!(
+                "{}: {}",
+                self.adata.file().display(),
+                error.message
+            ));
             Box::new(self.with_remedy(slot, diagnostic))
         })
     }
@@ -117,7 +123,8 @@ impl Binder<'_> {
                     .line("found", format!("{} holds non-negative integers", names.join(", ")))
                     .help(format!("use it: --bind {}={first}", slot.name))
             }
-            None => diagnostic.help("no matrix of this file holds counts: start from the raw counts of the experiment"),
+            None => diagnostic
+                .help("no matrix of this file holds counts: start from the raw counts of the experiment"),
         }
     }
 
@@ -131,7 +138,8 @@ impl Binder<'_> {
                 .collect();
             let n = report.n_empty_cells;
             let (cells, have) = if n == 1 { ("cell", "has") } else { ("cells", "have") };
-            let text = format!("{n} {cells} {have} no counts at all in `{path}` (such as {})", names.join(", "));
+            let text =
+                format!("{n} {cells} {have} no counts at all in `{path}` (such as {})", names.join(", "));
             self.out.warnings.push(Diagnostic::new(Code::W0704, text).help("filter them out beforehand"));
         }
     }
@@ -190,7 +198,8 @@ impl Binder<'_> {
             ))));
         }
         if missing + extra > 0 {
-            let mut warning = Diagnostic::new(Code::E0706, text).note("missing ones count as zero; extra ones are left out");
+            let mut warning = Diagnostic::new(Code::E0706, text)
+                .note("missing ones count as zero; extra ones are left out");
             warning.severity = Severity::Warning;
             self.out.warnings.push(warning);
         }

@@ -7,7 +7,7 @@ mod column;
 mod matrix;
 mod request;
 
-pub use request::Binds;
+pub use request::{Binds, key_value};
 
 use crate::anndata::{AnnData, DataError, FieldPath};
 use crate::compiler::Compiled;
@@ -109,7 +109,8 @@ impl Binder<'_> {
     fn check_sizes(&mut self) {
         let file = self.adata.file().display();
         if self.adata.n_obs() == 0 {
-            self.errors.push(Diagnostic::new(Code::E0713, format!("{file}: there are no cells (`obs` is empty)")));
+            self.errors
+                .push(Diagnostic::new(Code::E0713, format!("{file}: there are no cells (`obs` is empty)")));
         }
         if self.adata.n_vars() == 0 {
             let text = format!("{file}: there are no genes (`var` is empty)");
@@ -138,7 +139,13 @@ impl Binder<'_> {
             (_, []) => self.numbers(slot, &path)?,
             (_, [axis]) if local.len() < slot.axes.len() => self.matrix(slot, &path, axis)?,
             (_, [axis]) => self.whole(slot, &path, axis)?,
-            _ => return Err(Box::new(self.at(slot, Code::E0713, format!("`{}` has more axes than a file can give", slot.name)))),
+            _ => {
+                return Err(Box::new(self.at(
+                    slot,
+                    Code::E0713,
+                    format!("`{}` has more axes than a file can give", slot.name),
+                )));
+            }
         };
         self.keep(slot, path.to_string(), value);
         Ok(())
@@ -175,7 +182,9 @@ impl Binder<'_> {
             return Ok(());
         }
         let text = format!("`{}` is not bound to anything in the data", slot.name);
-        Err(Box::new(self.at(slot, Code::E0702, text).help(format!("bind it: --bind {}=obs.COLUMN", slot.name))))
+        Err(Box::new(
+            self.at(slot, Code::E0702, text).help(format!("bind it: --bind {}=obs.COLUMN", slot.name)),
+        ))
     }
 
     /// The path asked for, else that of the source.
@@ -183,7 +192,8 @@ impl Binder<'_> {
         let text = match asked {
             Some([one]) => one,
             Some(several) => {
-                let text = format!("`--bind {}={}`: `{}` takes one path", slot.name, several.join(","), slot.name);
+                let text =
+                    format!("`--bind {}={}`: `{}` takes one path", slot.name, several.join(","), slot.name);
                 return Err(Box::new(self.at(slot, Code::E0716, text)));
             }
             None => match &slot.path {

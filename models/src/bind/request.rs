@@ -23,6 +23,13 @@ impl Binds {
         self
     }
 
+    /// Forgets what was asked for a field.
+    #[must_use]
+    pub fn without(mut self, field: &str) -> Binds {
+        self.paths.remove(field);
+        self
+    }
+
     /// Reads `FIELD=PATH[,PATH…]` items.
     ///
     /// # Errors
@@ -55,7 +62,8 @@ pub fn key_value(item: &str, flag: &str, example: &str) -> Result<(String, Strin
             Ok((key.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err(Error::plain(
-            request(format!("`{flag} {item}`: KEY=VALUE is expected")).help(format!("for example: {flag} {example}")),
+            request(format!("`{flag} {item}`: KEY=VALUE is expected"))
+                .help(format!("for example: {flag} {example}")),
         )),
     }
 }

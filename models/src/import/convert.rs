@@ -44,8 +44,10 @@ impl<'v> Converter<'v> {
     pub fn import<E: Element>(&self, reference: &BTreeMap<String, Tensor>) -> Result<Imported<E>, String> {
         let mut out = Imported { variables: Variables::new(), stats: BTreeMap::new(), unused: vec![] };
         for (name, tensor) in reference {
-            let target =
-                self.map.target(name).ok_or_else(|| format!("`{name}` is not a name of this family of models"))?;
+            let target = self
+                .map
+                .target(name)
+                .ok_or_else(|| format!("`{name}` is not a name of this family of models"))?;
             if target.shape == Shape::Stat {
                 out.stats.insert(target.ours[0].clone(), tensor.values.clone());
                 continue;
@@ -76,8 +78,10 @@ impl<'v> Converter<'v> {
         shape: &[usize],
         ours: &dyn Fn(&str) -> Option<Vec<f64>>,
     ) -> Result<Option<Tensor>, String> {
-        let target =
-            self.map.target(name).ok_or_else(|| format!("`{name}` is not a name of this family of models"))?;
+        let target = self
+            .map
+            .target(name)
+            .ok_or_else(|| format!("`{name}` is not a name of this family of models"))?;
         let parts = self.parts(name, &target, shape)?;
         if parts.is_empty() {
             return Ok(None);
@@ -94,7 +98,8 @@ impl<'v> Converter<'v> {
 
     fn parts(&self, name: &str, target: &Target, shape: &[usize]) -> Result<Vec<Part<'v>>, String> {
         let n: usize = shape.iter().product();
-        let found: Vec<&'v VariableSpec> = target.ours.iter().map(|ours| self.family(ours)).find(|f| !f.is_empty()).unwrap_or_default();
+        let found: Vec<&'v VariableSpec> =
+            target.ours.iter().map(|ours| self.family(ours)).find(|f| !f.is_empty()).unwrap_or_default();
         match &target.shape {
             Shape::Unused | Shape::Stat => Ok(vec![]),
             _ if found.is_empty() => Ok(vec![]),
@@ -103,10 +108,15 @@ impl<'v> Converter<'v> {
                 let spec = found[0];
                 let size: usize = spec.dims.iter().map(|d| d.size).product();
                 if size != n {
-                    return Err(format!("`{name}` has shape {shape:?}, but `{}` has {size} elements", spec.name));
+                    return Err(format!(
+                        "`{name}` has shape {shape:?}, but `{}` has {size} elements",
+                        spec.name
+                    ));
                 }
                 let from = match (&target.shape, spec.dims.as_slice(), shape) {
-                    (Shape::Axis(first), [a, b], &[rows, columns]) if a.axis != *first && b.axis == *first => {
+                    (Shape::Axis(first), [a, b], &[rows, columns])
+                        if a.axis != *first && b.axis == *first =>
+                    {
                         (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c)).collect()
                     }
                     _ => (0..n).collect(),
@@ -132,7 +142,9 @@ impl<'v> Converter<'v> {
         mut parts: Vec<&'v VariableSpec>,
     ) -> Result<Vec<Part<'v>>, String> {
         let &[n_out, n_in] = shape else { return Err(format!("`{name}` is not a matrix")) };
-        let suffix = |s: &VariableSpec| s.name.rsplit_once(".weight").map_or("", |(_, rest)| rest).trim_start_matches('.').to_owned();
+        let suffix = |s: &VariableSpec| {
+            s.name.rsplit_once(".weight").map_or("", |(_, rest)| rest).trim_start_matches('.').to_owned()
+        };
         parts.sort_by_key(|s| match suffix(s) {
             main if main.is_empty() => 0,
             part if self.continuous.contains(&part) => 1,
@@ -149,7 +161,9 @@ impl<'v> Converter<'v> {
             out.push(Part { spec, from });
         }
         if offset != n_in {
-            return Err(format!("`{name}` has {n_in} inputs, but this model has {offset}: do its covariates fit?"));
+            return Err(format!(
+                "`{name}` has {n_in} inputs, but this model has {offset}: do its covariates fit?"
+            ));
         }
         Ok(out)
     }
@@ -181,8 +195,17 @@ mod tests {
     use dsl::{CovariateShape, Init, VariableDim, VariableKind};
 
     fn spec(name: &str, dims: &[(&str, usize, DimRole)]) -> VariableSpec {
-        let dims = dims.iter().map(|(axis, size, role)| VariableDim { axis: (*axis).into(), size: *size, role: *role });
-        VariableSpec { name: name.into(), dims: dims.collect(), init: Init::Constant(0.0), kind: VariableKind::Trained }
+        let dims = dims.iter().map(|(axis, size, role)| VariableDim {
+            axis: (*axis).into(),
+            size: *size,
+            role: *role,
+        });
+        VariableSpec {
+            name: name.into(),
+            dims: dims.collect(),
+            init: Init::Constant(0.0),
+            kind: VariableKind::Trained,
+        }
     }
 
     #[test]
@@ -196,7 +219,9 @@ mod tests {
             spec("theta", &[("batch", 2, Own), ("gene", 2, Own)]),
         ];
         let mut bound = Bound::default();
-        bound.covariates.insert("covs".into(), CovariateShape { categorical: vec![], continuous: vec!["pct".into()] });
+        bound
+            .covariates
+            .insert("covs".into(), CovariateShape { categorical: vec![], continuous: vec!["pct".into()] });
         let map = NameMap::scvi();
         let converter = Converter::new(&map, &specs, &bound);
         let weight = Tensor { shape: vec![3, 5], values: (0..15).map(f64::from).collect() };

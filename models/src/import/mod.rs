@@ -9,6 +9,7 @@
 //! Invariant: a pickle is parsed, never executed.
 
 mod convert;
+mod model;
 mod names;
 mod pickle;
 mod tensor;
@@ -16,5 +17,6 @@ mod torch;
 mod zip;
 
 pub use convert::{Converter, Imported};
+pub use model::imported_model;
 pub use names::NameMap;
 pub use tensor::{State, Tensor, read_state};

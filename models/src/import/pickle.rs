@@ -36,7 +36,9 @@ impl Value {
     /// The entry of a dictionary under a text.
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
-            Value::Map(items) => items.iter().find(|(k, _)| *k == Value::Text(key.to_owned())).map(|(_, v)| v),
+            Value::Map(items) => {
+                items.iter().find(|(k, _)| *k == Value::Text(key.to_owned())).map(|(_, v)| v)
+            }
             _ => None,
         }
     }
@@ -103,7 +105,8 @@ impl Machine<'_> {
 
     fn number(&mut self, n: usize) -> Result<usize, String> {
         let bytes = self.take(n)?;
-        let value = bytes.iter().rev().try_fold(0usize, |v, b| v.checked_mul(256)?.checked_add(usize::from(*b)));
+        let value =
+            bytes.iter().rev().try_fold(0usize, |v, b| v.checked_mul(256)?.checked_add(usize::from(*b)));
         value.ok_or_else(|| "a length in the pickle is too large".to_owned())
     }
 
@@ -136,7 +139,8 @@ impl Machine<'_> {
 
     /// The values above the last mark, which is removed.
     fn marked(&mut self) -> Result<Vec<Value>, String> {
-        let at = self.stack.iter().rposition(|v| *v == Value::Mark).ok_or("a mark is missing in the pickle")?;
+        let at =
+            self.stack.iter().rposition(|v| *v == Value::Mark).ok_or("a mark is missing in the pickle")?;
         let out = self.stack.split_off(at + 1);
         self.stack.pop();
         Ok(out)
@@ -196,9 +200,13 @@ impl Machine<'_> {
                 match (op, line.as_str()) {
                     (b'I', "01") => Value::Bool(true),
                     (b'I', "00") => Value::Bool(false),
-                    (b'F', text) => Value::Float(text.parse().map_err(|_| "a number in the pickle is damaged")?),
+                    (b'F', text) => {
+                        Value::Float(text.parse().map_err(|_| "a number in the pickle is damaged")?)
+                    }
                     (_, text) => Value::Int(
-                        text.trim_end_matches('L').parse().map_err(|_| "a number in the pickle is damaged")?,
+                        text.trim_end_matches('L')
+                            .parse()
+                            .map_err(|_| "a number in the pickle is damaged")?,
                     ),
                 }
             }
@@ -356,7 +364,15 @@ mod tests {
 
     #[test]
     fn damage_is_an_error() {
-        for bytes in [&b""[..], b"\x80", b"K", b"t.", b"h\x07.", b"\x80\x02\xff.", b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff."] {
+        for bytes in [
+            &b""[..],
+            b"\x80",
+            b"K",
+            b"t.",
+            b"h\x07.",
+            b"\x80\x02\xff.",
+            b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff.",
+        ] {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
         assert!(parse(b"\x80\x02\xfe.").unwrap_err().contains("0xfe"));

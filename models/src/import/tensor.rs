@@ -35,9 +35,10 @@ pub fn read_state(path: &Path) -> Result<State, Error> {
     })?;
     let read = if bytes.starts_with(b"PK") { torch::read(&bytes) } else { safe(&bytes) };
     read.map_err(|what| {
-        Error::plain(Diagnostic::new(Code::E0715, format!("{}: {what}", path.display())).help(
-            "save the state as safetensors, or with torch.save of a recent version",
-        ))
+        Error::plain(
+            Diagnostic::new(Code::E0715, format!("{}: {what}", path.display()))
+                .help("save the state as safetensors, or with torch.save of a recent version"),
+        )
     })
 }
 
@@ -54,7 +55,9 @@ fn safe(bytes: &[u8]) -> Result<State, String> {
             Dtype::U8 | Dtype::BOOL => Kind::U8,
             other => return Err(format!("tensor `{name}` has the unsupported type {other:?}")),
         };
-        state.tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values: kind.read(view.data()) });
+        state
+            .tensors
+            .insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values: kind.read(view.data()) });
     }
     Ok(state)
 }

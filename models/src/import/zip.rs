@@ -56,7 +56,8 @@ fn central(bytes: &[u8], at: usize) -> Option<(Result<Entry<'_>, String>, usize)
     }
     let method = u16_at(bytes, at + 10)?;
     let size = size_at(bytes, at + 20)?;
-    let (n_name, n_extra, n_comment) = (u16_at(bytes, at + 28)?, u16_at(bytes, at + 30)?, u16_at(bytes, at + 32)?);
+    let (n_name, n_extra, n_comment) =
+        (u16_at(bytes, at + 28)?, u16_at(bytes, at + 30)?, u16_at(bytes, at + 32)?);
     let local = size_at(bytes, at + 42)?;
     let name = String::from_utf8_lossy(bytes.get(at + 46..at + 46 + n_name)?).into_owned();
     let next = at + 46 + n_name + n_extra + n_comment;

@@ -19,7 +19,8 @@ impl NamedArray {
     /// As an `ndarray`.
     pub fn to_ndarray(&self) -> ArrayD<f32> {
         let shape = IxDyn(&self.shape);
-        ArrayD::from_shape_vec(shape, self.values.clone()).unwrap_or_else(|_| ArrayD::zeros(IxDyn(&self.shape)))
+        ArrayD::from_shape_vec(shape, self.values.clone())
+            .unwrap_or_else(|_| ArrayD::zeros(IxDyn(&self.shape)))
     }
 
     /// Number of elements of one row of the first axis.

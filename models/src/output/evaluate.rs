@@ -64,8 +64,10 @@ impl Evaluation<'_> {
         let Some(first) = programs.values().next() else { return Ok(vec![]) };
         let lowered = first.lowered.clone();
         let passes = if lowered.random_outputs.is_empty() { 1 } else { samples.max(1) };
-        let mut collected: Vec<Collected> =
-            names.iter().map(|name| Collected::new(name, &lowered, self.trained.model.compiled().plate())).collect();
+        let mut collected: Vec<Collected> = names
+            .iter()
+            .map(|name| Collected::new(name, &lowered, self.trained.model.compiled().plate()))
+            .collect();
         let order: Vec<u32> = (0..n as u32).collect();
         let gatherer = Gatherer::new(&dataset, &self.trained.stats, &lowered);
         let epoch = self.trained.state.epoch;
@@ -108,8 +110,11 @@ impl Evaluation<'_> {
         let order: Vec<u32> = (0..n as u32).collect();
         let key = StepKey { seed: trained.seed, step: SCORE_STEP };
         let epoch = trained.state.epoch;
-        ObjectivePass { programs: &mut programs, data: &self.data.data, epoch, key }
-            .run(&mut trained, &order, &ranges)
+        ObjectivePass { programs: &mut programs, data: &self.data.data, epoch, key }.run(
+            &mut trained,
+            &order,
+            &ranges,
+        )
     }
 
     fn prepare(
@@ -130,7 +135,8 @@ impl Evaluation<'_> {
             return match labels.iter().position(|l| l == value) {
                 Some(code) => Ok(Some(code as f32)),
                 None => {
-                    let text = format!("`--given {name}={value}`: training had no label `{value}` of `{name}`");
+                    let text =
+                        format!("`--given {name}={value}`: training had no label `{value}` of `{name}`");
                     let known = labels.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
                     Err(Error::plain(
                         Diagnostic::new(Code::E0707, text)

@@ -62,9 +62,10 @@ pub fn plan_outputs(compiled: &Compiled, named: &[String]) -> Result<Vec<OutputP
         let declared = compiled.outputs().iter().find(|o| o.name == *name);
         if declared.is_none() && name.chars().all(|c| c.is_alphanumeric() || c == '_') {
             let names: Vec<&str> = compiled.outputs().iter().map(|o| o.name.as_str()).collect();
-            let diagnostic = Diagnostic::new(Code::E0206, format!("`--output {name}`: the model has no output `{name}`"))
-                .did_you_mean(name, names.iter().copied())
-                .note(format!("its outputs are {}", names.join(", ")));
+            let diagnostic =
+                Diagnostic::new(Code::E0206, format!("`--output {name}`: the model has no output `{name}`"))
+                    .did_you_mean(name, names.iter().copied())
+                    .note(format!("its outputs are {}", names.join(", ")));
             return Err(Error::plain(diagnostic));
         }
         plans.push(OutputPlan { name: name.clone(), place: declared.map_or(Place::ByShape, place_of) });
@@ -73,7 +74,12 @@ pub fn plan_outputs(compiled: &Compiled, named: &[String]) -> Result<Vec<OutputP
 }
 
 /// Puts computed outputs where they go. `plate` is the axis of cells; arrays without it go to `uns`.
-pub fn additions(plans: &[OutputPlan], arrays: Vec<NamedArray>, plate: Option<&str>, n_vars: usize) -> Additions {
+pub fn additions(
+    plans: &[OutputPlan],
+    arrays: Vec<NamedArray>,
+    plate: Option<&str>,
+    n_vars: usize,
+) -> Additions {
     let mut out = Additions::default();
     let mut others = BTreeMap::new();
     for (plan, array) in plans.iter().zip(arrays) {
@@ -146,7 +152,10 @@ fn history(records: &[EpochRecord]) -> UnsValue {
     let n = records.len();
     let mut map: BTreeMap<String, UnsValue> =
         columns.into_iter().map(|(name, v)| (name, UnsValue::Reals(vec![v.len()], v))).collect();
-    map.insert("epoch".to_owned(), UnsValue::Integers(vec![n], records.iter().map(|r| r.epoch as i64).collect()));
+    map.insert(
+        "epoch".to_owned(),
+        UnsValue::Integers(vec![n], records.iter().map(|r| r.epoch as i64).collect()),
+    );
     UnsValue::Map(map)
 }
 

@@ -9,7 +9,5 @@ mod session;
 pub use fit::{Checkpoint, Fit, FitOptions};
 pub use history::{EpochRecord, Measures, Sums, Timing};
 pub use progress::{Ending, Plan, Progress, Silent};
+pub use schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, Patience, STOPPING_PATIENCE, default_epochs};
 pub(crate) use session::ObjectivePass;
-pub use schedule::{
-    PLATEAU_FACTOR, PLATEAU_PATIENCE, Patience, STOPPING_PATIENCE, default_epochs,
-};

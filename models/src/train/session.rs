@@ -230,7 +230,9 @@ impl ObjectivePass<'_> {
 
 fn find(programs: &mut BTreeMap<usize, Prepared>, size: usize) -> Result<&mut Prepared, Error> {
     programs.get_mut(&size).ok_or_else(|| {
-        Error::plain(crate::error::request(format!("no program was prepared for minibatches of {size} cells")))
+        Error::plain(crate::error::request(format!(
+            "no program was prepared for minibatches of {size} cells"
+        )))
     })
 }
 
