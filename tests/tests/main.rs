@@ -23,7 +23,8 @@ pub fn library_model(name: &str, sets: &[(String, String)]) -> Compiled {
         }
     }
     let mut sources = Sources::new();
-    let root = sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
+    let root =
+        sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
     let settings = Settings { sets: sets.to_vec() };
     let (compiled, diagnostics) = dsl::compile(&mut sources, root, &settings, &Folder(read));
     compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false)))

@@ -30,7 +30,8 @@ pub struct Case {
 pub fn manifest(folder: &Path) -> Option<Value> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
     files.sort();
-    let is_manifest = |p: &&PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("manifest"));
+    let is_manifest =
+        |p: &&PathBuf| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("manifest"));
     let text = std::fs::read_to_string(files.iter().find(is_manifest)?).ok()?;
     serde_json::from_str(&text).ok()
 }
@@ -40,7 +41,10 @@ pub fn cases(folder: &Path) -> Vec<Case> {
     let Some(manifest) = manifest(folder) else { return vec![] };
     let Some(cases) = manifest.get("cases").and_then(Value::as_object).cloned() else { return vec![] };
     let case = |(name, entry): (String, Value)| {
-        let file = entry.get("file").and_then(Value::as_str).map_or_else(|| format!("{name}.safetensors"), str::to_owned);
+        let file = entry
+            .get("file")
+            .and_then(Value::as_str)
+            .map_or_else(|| format!("{name}.safetensors"), str::to_owned);
         let model = entry.get("model").and_then(Value::as_str).unwrap_or_default().to_owned();
         Case { file: folder.join(file), name, model, entry }
     };
@@ -75,7 +79,10 @@ impl Case {
 
 /// Tensors under a prefix, by the rest of their names.
 pub fn under(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
-    tensors.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|rest| (rest.to_owned(), t.clone()))).collect()
+    tensors
+        .iter()
+        .filter_map(|(n, t)| n.strip_prefix(prefix).map(|rest| (rest.to_owned(), t.clone())))
+        .collect()
 }
 
 /// max |a − b| / max(1, |b|).
@@ -83,6 +90,8 @@ pub fn error(ours: &[f64], theirs: &[f64]) -> f64 {
     if ours.len() != theirs.len() {
         return f64::INFINITY;
     }
-    let one = |(a, b): (&f64, &f64)| if a.is_nan() || b.is_nan() { f64::INFINITY } else { (a - b).abs() / b.abs().max(1.0) };
+    let one = |(a, b): (&f64, &f64)| {
+        if a.is_nan() || b.is_nan() { f64::INFINITY } else { (a - b).abs() / b.abs().max(1.0) }
+    };
     ours.iter().zip(theirs).map(one).fold(0.0, f64::max)
 }

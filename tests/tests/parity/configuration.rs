@@ -22,7 +22,9 @@ pub fn configuration(case: &Case) -> Result<Configuration, String> {
     let init = &case.entry["init"];
     let text = |key: &str, default: &'static str| init[key].as_str().unwrap_or(default).to_owned();
     let mut sets: Vec<(String, String)> = vec![];
-    for (theirs, ours) in [("n_latent", "latent"), ("n_hidden", "hidden"), ("n_layers", "layers"), ("dropout_rate", "dropout")] {
+    for (theirs, ours) in
+        [("n_latent", "latent"), ("n_hidden", "hidden"), ("n_layers", "layers"), ("dropout_rate", "dropout")]
+    {
         sets.extend(init[theirs].is_number().then(|| (ours.to_owned(), init[theirs].to_string())));
     }
     sets.push(("likelihood".into(), text("gene_likelihood", "zinb")));
@@ -110,11 +112,23 @@ impl Data {
     }
 
     /// The feeds of a lowered graph for rows `from..to`, at an epoch; statistics by name.
-    pub fn feeds(&self, lowered: &Lowered, rows: std::ops::Range<usize>, epoch: f64, stats: &BTreeMap<String, Vec<f64>>) -> Vec<Fed> {
+    pub fn feeds(
+        &self,
+        lowered: &Lowered,
+        rows: std::ops::Range<usize>,
+        epoch: f64,
+        stats: &BTreeMap<String, Vec<f64>>,
+    ) -> Vec<Fed> {
         lowered.feeds.iter().map(|f| self.feed(f, &rows, epoch, stats)).collect()
     }
 
-    fn feed(&self, spec: &FeedSpec, rows: &std::ops::Range<usize>, epoch: f64, stats: &BTreeMap<String, Vec<f64>>) -> Fed {
+    fn feed(
+        &self,
+        spec: &FeedSpec,
+        rows: &std::ops::Range<usize>,
+        epoch: f64,
+        stats: &BTreeMap<String, Vec<f64>>,
+    ) -> Fed {
         let slice = |key: &str| {
             let t = &self.inputs[key];
             let width = t.values.len() / t.shape[0];
@@ -131,7 +145,8 @@ impl Data {
             FeedSpec::CovariateReals(_) => Fed::Real(slice("cont_covs")),
             FeedSpec::CovariateCategory { column, .. } => {
                 let width = self.inputs["cat_covs"].shape[1];
-                let c: usize = column.trim_start_matches("cat").parse().expect("a column is named cat<number>");
+                let c: usize =
+                    column.trim_start_matches("cat").parse().expect("a column is named cat<number>");
                 codes(slice("cat_covs").into_iter().skip(c).step_by(width).collect())
             }
             FeedSpec::Rows => Fed::Index(rows.clone().map(|r| r as u32).collect()),

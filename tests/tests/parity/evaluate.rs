@@ -49,7 +49,10 @@ pub fn check(case: &Case, route: Route) -> Outcome {
 /// Reference outputs and the expressions of ours that they are.
 fn probes(model: &str, tensors: &BTreeMap<String, Tensor>) -> Vec<(&'static str, String)> {
     let mut all = vec![("z", "z"), ("px_scale", "d.rho"), ("px_rate", "mu")];
-    let normal = !tensors["out.z"].values.chunks(tensors["out.z"].shape[1]).all(|r| (r.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+    let normal = !tensors["out.z"]
+        .values
+        .chunks(tensors["out.z"].shape[1])
+        .all(|r| (r.iter().sum::<f64>() - 1.0).abs() < 1e-5);
     if normal {
         all.extend([("qz_m", "mean(z)"), ("qz_v", "var(z)")]);
     }
@@ -74,19 +77,31 @@ struct Run {
 }
 
 impl Run {
-    fn new<E: Element>(backend: &dyn Backend<E>, tensors: &BTreeMap<String, Tensor>, data: &Data, lowered: &Lowered, probing: &Lowered) -> Self {
+    fn new<E: Element>(
+        backend: &dyn Backend<E>,
+        tensors: &BTreeMap<String, Tensor>,
+        data: &Data,
+        lowered: &Lowered,
+        probing: &Lowered,
+    ) -> Self {
         let map = NameMap::scvi();
         let converter = Converter::new(&map, &lowered.variables, &data.bound);
-        let imported = converter.import::<E>(&under(tensors, "param.")).expect("every variable has its counterpart");
+        let imported =
+            converter.import::<E>(&under(tensors, "param.")).expect("every variable has its counterpart");
         let mut variables = imported.variables;
         let mut outputs = BTreeMap::new();
         let mut gradients = BTreeMap::new();
         for (l, training) in [(lowered, true), (probing, false)] {
             let (graph, noise) = feed_noise(&l.graph);
-            let trained = graph.variables().iter().enumerate().filter(|(i, _)| l.variables[*i].kind == dsl::VariableKind::Trained);
+            let trained = graph
+                .variables()
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| l.variables[*i].kind == dsl::VariableKind::Trained);
             let trained = trained.filter_map(|(_, v)| graph.find_variable(&v.name)).collect();
             let loss = graph.find_output("loss").unwrap_or_else(|| NodeId::clone(&graph.outputs()[0].1));
-            let training = training.then_some(Training { loss, trained, optimiser: None, expose_gradients: true });
+            let training =
+                training.then_some(Training { loss, trained, optimiser: None, expose_gradients: true });
             let names: Vec<String> = graph.outputs().iter().map(|o| o.0.clone()).collect();
             let program = Program { graph: graph.verify().expect("a valid graph"), training };
             let mut executable = backend.prepare(&program).expect("the back end takes the graph");
@@ -94,7 +109,9 @@ impl Run {
             let held = to_elements::<E>(fed, noise.iter().map(|n| Noise::zeros(n)).collect());
             let feeds: Vec<Feed<'_, E>> = held.iter().map(Held::feed).collect();
             executable.run(&mut variables, &feeds, StepKey::default()).expect("the case runs");
-            let read = |name: &str| executable.output(name).map(|v| v.iter().map(|x| x.to_f64()).collect::<Vec<f64>>());
+            let read = |name: &str| {
+                executable.output(name).map(|v| v.iter().map(|x| x.to_f64()).collect::<Vec<f64>>())
+            };
             for name in names {
                 outputs.insert(name.clone(), read(&name).expect("a declared output"));
             }
@@ -141,14 +158,24 @@ pub fn to_elements<E: Element>(fed: Vec<Fed>, noise: Vec<Vec<f64>>) -> Vec<Held<
 
 fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &mut Run) -> Outcome {
     let mut wrong = vec![];
-    let mut outputs: Vec<(&str, String, f64)> = vec![("loss", "loss".into(), 1.0), ("rec.reconstruction_loss", "row:lik(x)".into(), -1.0), ("kl.kl_divergence_z", "row:kl(z)".into(), 1.0)];
+    let mut outputs: Vec<(&str, String, f64)> = vec![
+        ("loss", "loss".into(), 1.0),
+        ("rec.reconstruction_loss", "row:lik(x)".into(), -1.0),
+        ("kl.kl_divergence_z", "row:kl(z)".into(), 1.0),
+    ];
     if model == "scvi_latent_library" {
         outputs.push(("kl.kl_divergence_l", "row:kl(library)".into(), 1.0));
     }
     outputs.extend(probes(model, tensors).into_iter().map(|(a, b)| (a, b, 1.0)));
     for (theirs, ours, sign) in outputs {
         let expected = &tensors[&format!("out.{theirs}")].values;
-        let mut got: Vec<f64> = run.outputs.get(&ours).unwrap_or_else(|| panic!("no output {ours}")).iter().map(|v| v * sign).collect();
+        let mut got: Vec<f64> = run
+            .outputs
+            .get(&ours)
+            .unwrap_or_else(|| panic!("no output {ours}"))
+            .iter()
+            .map(|v| v * sign)
+            .collect();
         if got.len() != expected.len() && expected.len() % got.len().max(1) == 0 && theirs == "px_r" {
             // The reference repeats a gene's dispersion for every cell.
             got = got.iter().copied().cycle().take(expected.len()).collect();
@@ -169,7 +196,9 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
         let gap = ours.values.iter().zip(&theirs.values).fold(0.0_f64, |m, (a, b)| m.max((a - b).abs()));
         // A gradient that matters must also agree relative to its own size, so that zeros never pass.
         if e > allowed || (largest > 1e-5 && gap > 0.01 * largest) {
-            wrong.push(format!("grad {name}: error {e:.2e}, allowed {allowed:.1e}, gap {gap:.2e} of {largest:.2e}"));
+            wrong.push(format!(
+                "grad {name}: error {e:.2e}, allowed {allowed:.1e}, gap {gap:.2e} of {largest:.2e}"
+            ));
         }
     }
     if let Some(name) = no_grad.iter().find(|n| run.gradients.contains_key(*n)) {

@@ -33,7 +33,9 @@ fn run(wanted: impl Fn(&Case) -> bool, check: impl Fn(&Case) -> Outcome) {
                 println!("skipped: {}: {why}", case.name);
                 skipped += 1;
             }
-            Outcome::Differs(list) => failures.extend(list.into_iter().map(|l| format!("{}: {l}", case.name))),
+            Outcome::Differs(list) => {
+                failures.extend(list.into_iter().map(|l| format!("{}: {l}", case.name)))
+            }
         }
     }
     println!("{checked} cases agree, {skipped} skipped");

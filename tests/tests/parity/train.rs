@@ -30,11 +30,14 @@ pub fn check(case: &Case) -> Outcome {
     let mut variables = converter.import::<f32>(&under(&tensors, "param.")).expect("counterparts").variables;
     let (graph, noise) = feed_noise(&lowered.graph);
     let loss = graph.find_output("loss").expect("an objective has a loss");
-    let is_trained = |name: &str| lowered.variables.iter().any(|v| v.name == name && v.kind == dsl::VariableKind::Trained);
-    let names: Vec<String> = graph.variables().iter().map(|v| v.name.clone()).filter(|n| is_trained(n)).collect();
+    let is_trained =
+        |name: &str| lowered.variables.iter().any(|v| v.name == name && v.kind == dsl::VariableKind::Trained);
+    let names: Vec<String> =
+        graph.variables().iter().map(|v| v.name.clone()).filter(|n| is_trained(n)).collect();
     let trained = names.iter().filter_map(|n| graph.find_variable(n)).collect();
     let adam = Adam { eps: number("eps"), weight_decay: number("weight_decay"), ..Adam::default() };
-    let training = Training { loss, trained, optimiser: Some(Optimiser::Adam(adam)), expose_gradients: false };
+    let training =
+        Training { loss, trained, optimiser: Some(Optimiser::Adam(adam)), expose_gradients: false };
     let program = Program { graph: graph.verify().expect("valid"), training: Some(training) };
     let backend: &dyn Backend<f32> = &CpuBackend::new(2);
     let mut executable = backend.prepare(&program).expect("the back end takes the graph");
@@ -55,7 +58,13 @@ pub fn check(case: &Case) -> Outcome {
         if (ours - theirs).abs() / theirs.abs() > 1e-5 {
             wrong.push(format!("loss of step {step}: {ours} instead of {theirs}"));
         }
-        let after = if step == 0 { "after1." } else if step + 1 == n_steps { "final." } else { continue };
+        let after = if step == 0 {
+            "after1."
+        } else if step + 1 == n_steps {
+            "final."
+        } else {
+            continue;
+        };
         for (name, theirs) in under(&tensors, after) {
             let own = |v: &str| variables.get(v).map(|x| x.iter().map(|y| f64::from(*y)).collect());
             let Ok(Some(ours)) = converter.export(&name, &theirs.shape, &own) else { continue };
