@@ -125,6 +125,8 @@ pub enum Layer {
         conditions: Vec<ExprId>,
         /// Whether there is a bias.
         bias: bool,
+        /// Whether real-valued conditions enter too: in a stack they do so at the first layer, categories at each.
+        first: bool,
     },
     /// Batch normalisation over everything but `axis`.
     BatchNorm {

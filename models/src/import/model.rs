@@ -9,7 +9,6 @@ use crate::error::{Error, request};
 use crate::model::Model;
 use crate::train::Patience;
 use crate::trained::{TrainState, Trained};
-use autodiff_runtime::Variables;
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{AxisSource, Bound, Mode, Purpose, Request};
 use std::collections::BTreeMap;

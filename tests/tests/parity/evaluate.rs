@@ -8,7 +8,7 @@ use autodiff_runtime::backend::cpu::CpuBackend;
 use autodiff_runtime::backend::dfdx::DfdxBackend;
 use autodiff_runtime::{Element, Feed, NodeId, Program, StepKey, Training};
 use dsl::{Lowered, Mode, Purpose, Request};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use svi::import::{Converter, NameMap, Tensor};
 
 /// Which back end, in which precision.
@@ -33,22 +33,34 @@ pub fn check(case: &Case, route: Route) -> Outcome {
     };
     let compiled = crate::library_model(configuration.model, &configuration.sets);
     let tensors = case.tensors();
+    let likelihood = case.entry["init"]["gene_likelihood"].as_str().unwrap_or("zinb");
     let data = Data::new(&tensors);
     let request = |purpose| Request { purpose, mode: Mode::Evaluate, n_batch: data.n_cells };
     let lowered = crate::lowered(&compiled, &data.bound, &request(Purpose::Objective));
-    let names: Vec<String> = probes(configuration.model, &tensors).into_iter().map(|p| p.1).collect();
+    let names: BTreeSet<String> =
+        probes((configuration.model, likelihood), &tensors).into_iter().map(|p| p.1).collect();
+    let names = names.into_iter().collect();
     let probing = crate::lowered(&compiled, &data.bound, &request(Purpose::Outputs { names, given: vec![] }));
     let mut found = match route {
-        Route::Cpu32 => Run::new::<f32>(&CpuBackend::new(2), &tensors, &data, &lowered, &probing),
-        Route::Cpu64 => Run::new::<f64>(&CpuBackend::new(2), &tensors, &data, &lowered, &probing),
+        Route::Cpu32 => {
+            Run::new::<f32>(&CpuBackend { threads: 2, level: 1 }, &tensors, &data, &lowered, &probing)
+        }
+        Route::Cpu64 => {
+            Run::new::<f64>(&CpuBackend { threads: 2, level: 1 }, &tensors, &data, &lowered, &probing)
+        }
         Route::Dfdx64 => Run::new::<f64>(&DfdxBackend, &tensors, &data, &lowered, &probing),
     };
     compare(case, configuration.model, &tensors, &mut found)
 }
 
 /// Reference outputs and the expressions of ours that they are.
-fn probes(model: &str, tensors: &BTreeMap<String, Tensor>) -> Vec<(&'static str, String)> {
-    let mut all = vec![("z", "z"), ("px_scale", "d.rho"), ("px_rate", "mu")];
+fn probes(
+    (model, likelihood): (&str, &str),
+    tensors: &BTreeMap<String, Tensor>,
+) -> Vec<(&'static str, String)> {
+    // Of a normal likelihood the reference reports the standard deviation under this name.
+    let scale = if likelihood == "normal" { "r" } else { "d.rho" };
+    let mut all = vec![("z", "z"), ("px_scale", scale), ("px_rate", "mu")];
     let normal = !tensors["out.z"]
         .values
         .chunks(tensors["out.z"].shape[1])
@@ -58,7 +70,6 @@ fn probes(model: &str, tensors: &BTreeMap<String, Tensor>) -> Vec<(&'static str,
     }
     all.push(match model {
         "scvi_latent_library" => ("library", "log(library)"),
-        "scvi_size_factor" => ("library", "log(size_factor)"),
         _ => ("library", "log(sum(x over gene))"),
     });
     if tensors.contains_key("out.px_r") {
@@ -157,6 +168,7 @@ pub fn to_elements<E: Element>(fed: Vec<Fed>, noise: Vec<Vec<f64>>) -> Vec<Held<
 }
 
 fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &mut Run) -> Outcome {
+    let likelihood = case.entry["init"]["gene_likelihood"].as_str().unwrap_or("zinb");
     let mut wrong = vec![];
     let mut outputs: Vec<(&str, String, f64)> = vec![
         ("loss", "loss".into(), 1.0),
@@ -166,7 +178,7 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
     if model == "scvi_latent_library" {
         outputs.push(("kl.kl_divergence_l", "row:kl(library)".into(), 1.0));
     }
-    outputs.extend(probes(model, tensors).into_iter().map(|(a, b)| (a, b, 1.0)));
+    outputs.extend(probes((model, likelihood), tensors).into_iter().map(|(a, b)| (a, b, 1.0)));
     for (theirs, ours, sign) in outputs {
         let expected = &tensors[&format!("out.{theirs}")].values;
         let mut got: Vec<f64> = run
@@ -176,7 +188,10 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
             .iter()
             .map(|v| v * sign)
             .collect();
-        if got.len() != expected.len() && expected.len() % got.len().max(1) == 0 && theirs == "px_r" {
+        if got.len() != expected.len()
+            && expected.len() % got.len().max(1) == 0
+            && matches!(theirs, "px_r" | "px_scale")
+        {
             // The reference repeats a gene's dispersion for every cell.
             got = got.iter().copied().cycle().take(expected.len()).collect();
         }

@@ -39,7 +39,7 @@ pub fn check(case: &Case) -> Outcome {
     let training =
         Training { loss, trained, optimiser: Some(Optimiser::Adam(adam)), expose_gradients: false };
     let program = Program { graph: graph.verify().expect("valid"), training: Some(training) };
-    let backend: &dyn Backend<f32> = &CpuBackend::new(2);
+    let backend: &dyn Backend<f32> = &CpuBackend { threads: 2, level: 1 };
     let mut executable = backend.prepare(&program).expect("the back end takes the graph");
     // The ramp of 400 epochs is at the case's weight at this epoch.
     let epoch = 400.0 * number("kl_weight");
