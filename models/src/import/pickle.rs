@@ -34,6 +34,7 @@ pub enum Value {
 
 impl Value {
     /// The entry of a dictionary under a text.
+    #[cfg(test)]
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
             Value::Map(items) => {
