@@ -63,7 +63,8 @@ fn broken_programs_give_their_messages() {
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         assert_eq!(messages, expected, "{name}; SVIC_BLESS=1 accepts the new text");
     }
-    let syntax = Code::ALL.iter().filter(|code| code.as_str().starts_with("E01"));
+    // E0106 is for programs that parse: `tests/compile.rs` has its case.
+    let syntax = Code::ALL.iter().filter(|code| code.as_str().starts_with("E01") && **code != Code::E0106);
     for code in syntax {
         assert!(codes.contains(code.as_str()), "{code} has a failing program");
     }
