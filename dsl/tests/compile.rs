@@ -44,3 +44,11 @@ fn supports_are_checked() {
     let (codes, text) = messages(&format!("{HEAD}{model}"));
     assert_eq!(codes, [Code::E0401], "{text}");
 }
+
+#[test]
+fn a_net_that_calls_itself_is_refused() {
+    let net = "dim h = 2\nparam a : positive\nnet f(v[gene]) { return f(v) }";
+    let model = "model { plate cell { y = f(log1p(x))\n observe x ~ Poisson(rate = a) } }";
+    let (codes, text) = messages(&format!("{HEAD}{net}\n{model}"));
+    assert!(!codes.is_empty() && codes.iter().all(|c| *c == Code::E0208), "{text}");
+}

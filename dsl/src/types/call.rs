@@ -80,6 +80,10 @@ const LATER: [&str; 21] = [
     "argmin",
 ];
 
+/// Deepest nesting of net and function calls, and most expressions of a model.
+const MAX_DEPTH: usize = 32;
+const MAX_EXPRESSIONS: usize = 200_000;
+
 impl Checker<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
         if let Some(given) = call.given.first() {
@@ -298,11 +302,11 @@ impl Checker<'_> {
 
     /// Expands a net: its inputs are bound, its definitions evaluated, its parameters keep the net's path.
     fn net(&mut self, net: &ast::Net, call: &Call, span: Span, scope: &mut Scope) -> Value {
-        if scope.locals.len() > 4096 {
-            return self.report(Code::E0208, "nets call each other too deeply", span, "");
-        }
         let mut inner = self.callee_scope(scope);
         inner.path = Some(net.name.text.clone());
+        if self.expands_too_far(&inner, &net.name, span) {
+            return Value::Error;
+        }
         if !self.bind_formals(&net.formals, &net.name, call, span, scope, &mut inner) {
             return Value::Error;
         }
@@ -316,15 +320,34 @@ impl Checker<'_> {
 
     fn function(&mut self, f: &ast::Function, call: &Call, span: Span, scope: &mut Scope) -> Value {
         let mut inner = self.callee_scope(scope);
+        if self.expands_too_far(&inner, &f.name, span) {
+            return Value::Error;
+        }
         if !self.bind_formals(&f.formals, &f.name, call, span, scope, &mut inner) {
             return Value::Error;
         }
         self.eval(&f.value, &mut inner)
     }
 
+    /// E0208 for a net or function that calls itself, or whose calls multiply beyond any real model.
+    fn expands_too_far(&mut self, inner: &Scope, callee: &ast::Name, span: Span) -> bool {
+        let too_far = inner.depth > MAX_DEPTH || self.model.exprs.len() > MAX_EXPRESSIONS;
+        if too_far {
+            let d =
+                Diagnostic::new(Code::E0208, format!("the calls of `{}` do not come to an end", callee.text));
+            self.diags.push(
+                d.at(span, "")
+                    .also(callee.span, "declared here")
+                    .help("a net or function cannot call itself"),
+            );
+        }
+        too_far
+    }
+
     fn callee_scope(&self, scope: &Scope) -> Scope {
         let mut inner = Scope::new(scope.block, scope.plates.clone());
         inner.in_net = true;
+        inner.depth = scope.depth + 1;
         inner
     }
 

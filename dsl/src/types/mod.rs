@@ -85,6 +85,8 @@ pub(crate) struct Scope {
     in_net: bool,
     /// Path of parameters made here; none outside nets.
     path: Option<String>,
+    /// How many nets and functions are being expanded around this.
+    depth: usize,
     /// Axis variables of the net or function being expanded.
     axis_vars: BTreeMap<String, AxisNo>,
     /// How often each layer kind stands in the expression at hand, and how many were seen.
@@ -94,7 +96,7 @@ pub(crate) struct Scope {
 impl Scope {
     fn new(block: Block, plates: Vec<AxisNo>) -> Self {
         let (locals, axis_vars, repeats) = (vec![], BTreeMap::new(), BTreeMap::new());
-        Self { block, plates, locals, in_net: false, path: None, axis_vars, repeats }
+        Self { block, plates, locals, in_net: false, depth: 0, path: None, axis_vars, repeats }
     }
 }
 
