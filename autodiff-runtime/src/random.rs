@@ -219,6 +219,7 @@ pub fn multinomial(words: &mut ElementStream, total: f64, weights: &[f64]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, Discrete, Gamma, Normal, Poisson};
 
     /// Known answers of the Random123 distribution (kat_vectors, philox4x32 10).
     #[test]
@@ -232,5 +233,120 @@ mod tests {
             philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    /// `n` draws, each from its own element.
+    fn draws(n: u64, stream: u32, mut f: impl FnMut(&mut ElementStream) -> f64) -> Vec<f64> {
+        let site = SiteKey::new(StepKey { seed: 11, step: 2 }, stream);
+        (0..n).map(|i| f(&mut site.element((i % 97) as u32, i))).collect()
+    }
+
+    /// √n times the largest gap between the empirical and the true distribution function of a continuous variable; above
+    /// 2.2 with probability 1e-4.
+    fn kolmogorov(mut x: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
+        x.sort_by(f64::total_cmp);
+        let n = x.len() as f64;
+        let gap = |(i, v): (usize, &f64)| {
+            let f = cdf(*v);
+            (f - i as f64 / n).max((i + 1) as f64 / n - f)
+        };
+        x.iter().enumerate().map(gap).fold(0.0, f64::max) * n.sqrt()
+    }
+
+    /// Probability of a larger chi-square than that of the counts, in cells of at least 20 expected.
+    fn chi_square(x: &[f64], pmf: impl Fn(u64) -> f64, last: u64) -> f64 {
+        let n = x.len() as f64;
+        let (mut statistic, mut cells) = (0.0, 0.0);
+        let (mut expected, mut observed, mut used) = (0.0, 0.0, 0.0);
+        for k in 0..=last {
+            expected += n * pmf(k);
+            observed += x.iter().filter(|v| **v == k as f64).count() as f64;
+            if expected >= 20.0 && n - used - expected >= 20.0 {
+                statistic += (observed - expected).powi(2) / expected;
+                (cells, used, expected, observed) = (cells + 1.0, used + expected, 0.0, 0.0);
+            }
+        }
+        let rest = n - used;
+        let observed = n - x.iter().filter(|v| **v <= last as f64).count() as f64 + observed;
+        statistic += (observed - rest).powi(2) / rest;
+        1.0 - ChiSquared::new(cells).expect("at least two cells").cdf(statistic)
+    }
+
+    #[test]
+    fn uniform_normal_and_gamma_have_their_distribution_functions() {
+        let statistic = kolmogorov(draws(20_000, 1, |w| w.uniform()), |x| x);
+        assert!(statistic < 2.2, "uniform: {statistic}");
+        let normal = Normal::new(0.0, 1.0).expect("valid");
+        let statistic = kolmogorov(draws(20_000, 2, |w| w.normal()), |x| normal.cdf(x));
+        assert!(statistic < 2.2, "normal: {statistic}");
+        for (k, a) in [0.05, 0.5, 0.99, 1.0, 3.0, 50.0, 1e5].into_iter().enumerate() {
+            let truth = Gamma::new(a, 1.0).expect("valid");
+            let statistic = kolmogorov(draws(20_000, 10 + k as u32, |w| gamma(w, a)), |x| truth.cdf(x));
+            assert!(statistic < 2.2, "gamma({a}): {statistic}");
+        }
+    }
+
+    #[test]
+    fn counts_have_their_masses() {
+        for (k, rate) in [0.3, 5.0, 9.99, 10.01, 31.0, 700.0].into_iter().enumerate() {
+            let truth = Poisson::new(rate).expect("valid");
+            let x = draws(20_000, 30 + k as u32, |w| poisson(w, rate));
+            let last = (rate + 10.0 * rate.sqrt() + 10.0) as u64;
+            let p = chi_square(&x, |k| truth.pmf(k), last);
+            assert!(p > 1e-4, "poisson({rate}): {p}");
+        }
+        for (k, (n, p)) in [(5, 0.3), (30, 0.5), (31, 0.5), (200, 0.03), (1000, 0.9)].into_iter().enumerate()
+        {
+            let truth = Binomial::new(p, n).expect("valid");
+            let x = draws(20_000, 50 + k as u32, |w| binomial(w, n as f64, p));
+            let p_value = chi_square(&x, |k| truth.pmf(k), n);
+            assert!(p_value > 1e-4, "binomial({n}, {p}): {p_value}");
+        }
+    }
+
+    /// Large counts by their first two moments, within five standard errors.
+    #[test]
+    fn large_counts_have_their_moments() {
+        let n = 20_000.0;
+        let check = |x: Vec<f64>, mean: f64, var: f64, what: &str| {
+            let average = x.iter().sum::<f64>() / n;
+            let spread = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+            assert!((average - mean).abs() < 5.0 * (var / n).sqrt(), "{what}: mean {average}");
+            assert!((spread / var - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{what}: variance {spread}");
+        };
+        check(draws(20_000, 70, |w| poisson(w, 1e8)), 1e8, 1e8, "poisson(1e8)");
+        check(draws(20_000, 71, |w| binomial(w, 1e9, 1e-3)), 1e6, 1e6 * (1.0 - 1e-3), "binomial(1e9, 1e-3)");
+        check(draws(20_000, 72, |w| gamma(w, 1e8)), 1e8, 1e8, "gamma(1e8)");
+    }
+
+    #[test]
+    fn multinomial_counts_sum_and_have_binomial_parts() {
+        let weights = [0.5, 0.0, 2.0, 1.5, 0.0];
+        let site = SiteKey::new(StepKey { seed: 5, step: 0 }, 3);
+        let rows: Vec<Vec<f64>> =
+            (0..20_000).map(|i| multinomial(&mut site.element(0, i), 12.0, &weights)).collect();
+        for (k, w) in weights.iter().enumerate() {
+            let x: Vec<f64> = rows.iter().map(|r| r[k]).collect();
+            if *w == 0.0 {
+                assert!(x.iter().all(|v| *v == 0.0), "a part of weight zero");
+            } else {
+                let truth = Binomial::new(w / 4.0, 12).expect("valid");
+                let p = chi_square(&x, |j| truth.pmf(j), 12);
+                assert!(p > 1e-4, "part {k}: {p}");
+            }
+        }
+        assert!(rows.iter().all(|r| r.iter().sum::<f64>() == 12.0));
+    }
+
+    #[test]
+    fn parameters_outside_their_support_give_nan() {
+        let mut w = SiteKey::new(StepKey::default(), 0).element(0, 0);
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(gamma(&mut w, bad).is_nan() && poisson(&mut w, bad).is_nan());
+            assert!(binomial(&mut w, bad, 0.5).is_nan() && binomial(&mut w, 3.0, bad).is_nan());
+        }
+        assert!(gamma(&mut w, 0.0).is_nan() && binomial(&mut w, 2.5, 0.5).is_nan());
+        assert_eq!((poisson(&mut w, 0.0), binomial(&mut w, 0.0, 0.3)), (0.0, 0.0));
+        assert_eq!((binomial(&mut w, 500.0, 1.0), binomial(&mut w, 500.0, 0.0)), (500.0, 0.0));
     }
 }

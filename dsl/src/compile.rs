@@ -240,7 +240,8 @@ fn scalar(m: &Model, root: ExprId, epoch: f64) -> f64 {
             }
             ExprKind::Ramp { to, .. } => *to,
             ExprKind::Elem(e, args) => {
-                let args: Vec<f64> = args.iter().map(|a| values.get(a).copied().unwrap_or(f64::NAN)).collect();
+                let args: Vec<f64> =
+                    args.iter().map(|a| values.get(a).copied().unwrap_or(f64::NAN)).collect();
                 e.eval(&args)
             }
             _ => f64::NAN,

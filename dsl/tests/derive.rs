@@ -24,8 +24,14 @@ fn the_library_explains_itself() {
     }
     let scvi = std::fs::read_to_string(root().join("../stdlib/scvi.svi")).expect("a readable file");
     let sets: [(&str, &[(&str, &str)]); 3] = [
-        ("scvi_nb_per_batch", &[("likelihood", "nb"), ("dispersion", "gene_batch"), ("encode_covariates", "true")]),
-        ("scvi_logistic_normal", &[("latent_distribution", "logistic_normal"), ("warmup", "0"), ("latent", "4")]),
+        (
+            "scvi_nb_per_batch",
+            &[("likelihood", "nb"), ("dispersion", "gene_batch"), ("encode_covariates", "true")],
+        ),
+        (
+            "scvi_logistic_normal",
+            &[("latent_distribution", "logistic_normal"), ("warmup", "0"), ("latent", "4")],
+        ),
         ("scvi_total", &[("reduce", "total"), ("layers", "2"), ("likelihood", "poisson")]),
     ];
     for (name, sets) in sets {

@@ -11,10 +11,8 @@ use proptest::prelude::*;
 
 /// Lowers for every purpose and mode, with everything bound and with little, and verifies each graph.
 fn lowers(c: &Compiled, what: &str) {
-    let outputs = || Purpose::Outputs {
-        names: c.outputs().iter().map(|o| o.name.clone()).collect(),
-        given: vec![],
-    };
+    let outputs =
+        || Purpose::Outputs { names: c.outputs().iter().map(|o| o.name.clone()).collect(), given: vec![] };
     for everything in [true, false] {
         let b = bound(c, 12, everything);
         for mode in [Mode::Train, Mode::Evaluate] {
@@ -59,7 +57,10 @@ fn every_choice_of_every_option_of_the_library_lowers() {
             let (c, diagnostics, sources) = compile_with(&text, &[(option, value), ("latent", "3")]);
             let shown = render_concise(&sources, &diagnostics);
             assert!(!shown.contains("W06"), "{name} {option}={value}\n{shown}");
-            lowers(&c.unwrap_or_else(|| panic!("{name} {option}={value}\n{shown}")), &format!("{name} {option}={value}"));
+            lowers(
+                &c.unwrap_or_else(|| panic!("{name} {option}={value}\n{shown}")),
+                &format!("{name} {option}={value}"),
+            );
         }
         // Combinations: the values taken by a fixed walk over the list.
         for k in 0..6 {
@@ -167,8 +168,13 @@ fn order_of_statements_does_not_matter() {
 }
 
 /// New names of axes, and back.
-const RENAMED: [(&str, &str); 5] =
-    [("gene", "feature"), ("cell", "spot"), ("latent", "code"), ("hidden", "units"), ("batch_embedding", "space")];
+const RENAMED: [(&str, &str); 5] = [
+    ("gene", "feature"),
+    ("cell", "spot"),
+    ("latent", "code"),
+    ("hidden", "units"),
+    ("batch_embedding", "space"),
+];
 
 fn original(name: &str) -> String {
     let word = |w: &str| RENAMED.iter().find(|r| r.1 == w).map_or(w.to_owned(), |r| r.0.to_owned());
@@ -197,7 +203,8 @@ fn renamed(text: &str) -> String {
 
 #[test]
 fn names_of_axes_do_not_matter() {
-    for (name, text) in texts("../stdlib").into_iter().chain(examples()).filter(|t| !t.1.contains("extends")) {
+    for (name, text) in texts("../stdlib").into_iter().chain(examples()).filter(|t| !t.1.contains("extends"))
+    {
         // An output may be called as an axis is.
         let text = text.replace("  latent     = mean(z)", "  z_mean     = mean(z)");
         let (a, b) = (compiled(&text, &[]), compiled(&renamed(&text), &[]));
@@ -241,8 +248,13 @@ fn tokens(text: &str) -> Vec<String> {
     out
 }
 
+/// `PROPTEST_CASES` widens the search.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     /// Tokens replaced by others of any program.
     #[test]
@@ -296,12 +308,16 @@ proptest! {
 #[test]
 fn programs_made_to_be_large() {
     let base = "dim cell, gene\ndata { x : real[cell, gene] from X }\nparam w[gene] : real\n";
-    let model = |value: &str| format!("{base}model {{ plate cell {{ observe x ~ Normal(mean = {value}, scale = 1) }} }}\n");
+    let model = |value: &str| {
+        format!("{base}model {{ plate cell {{ observe x ~ Normal(mean = {value}, scale = 1) }} }}\n")
+    };
     let chain = |n: usize, step: &str| -> String {
         (1..n).map(|i| format!("a{i} = {}\n", step.replace('@', &format!("a{}", i - 1)))).collect()
     };
     let inside = |defs: &str, last: &str| {
-        format!("{base}model {{ a0 = w\n{defs}plate cell {{ observe x ~ Normal(mean = {last}, scale = 1) }} }}\n")
+        format!(
+            "{base}model {{ a0 = w\n{defs}plate cell {{ observe x ~ Normal(mean = {last}, scale = 1) }} }}\n"
+        )
     };
     let reversed = |text: String| text.lines().rev().map(|l| format!("{l}\n")).collect::<String>();
     let doubling: String = (1..60).map(|i| format!("fn f{i}(a) = f{}(a) + f{}(a)\n", i - 1, i - 1)).collect();

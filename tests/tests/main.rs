@@ -1,1 +1,36 @@
-//! The one test binary.
+//! The one test binary: the whole pipeline from outside.
+
+mod noise;
+mod parity;
+
+use dsl::{Bound, Compiled, Lowered, Request, Settings, source::Sources};
+use std::path::{Path, PathBuf};
+
+/// The folder with shared fixtures and data; tests that need it say when it is absent.
+pub fn shared() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    std::env::var_os("SVIC_SHARED").map_or(default, PathBuf::from)
+}
+
+/// A model of the library under options.
+pub fn library_model(name: &str, sets: &[(String, String)]) -> Compiled {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
+    let read = |n: &str| std::fs::read_to_string(folder.join(format!("{n}.svi"))).ok();
+    struct Folder<F>(F);
+    impl<F: Fn(&str) -> Option<String>> dsl::Library for Folder<F> {
+        fn find(&self, path: &str) -> Option<(String, String)> {
+            (self.0)(path).map(|text| (format!("{path}.svi"), text))
+        }
+    }
+    let mut sources = Sources::new();
+    let root =
+        sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
+    let settings = Settings { sets: sets.to_vec() };
+    let (compiled, diagnostics) = dsl::compile(&mut sources, root, &settings, &Folder(read));
+    compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false)))
+}
+
+/// A lowered graph, which must exist.
+pub fn lowered(compiled: &Compiled, bound: &Bound, request: &Request) -> Lowered {
+    compiled.lower(bound, request).unwrap_or_else(|d| panic!("{d:?}"))
+}

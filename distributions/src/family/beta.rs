@@ -19,16 +19,16 @@ pub(super) fn moments(g: &mut Graph, a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (mean, g.div(product, size))
 }
 
-/// X/(X+Y) with X ~ Gamma(a), Y ~ Gamma(b). Where both vanish (tiny shapes), the limit: 1 with probability a/(a+b), else
-/// 0, without gradient. Uses three streams.
+/// X/(X+Y) with X ~ Gamma(a), Y ~ Gamma(b). Where the sum is below 1.2e-38 (tiny shapes), the limit: 1 with
+/// probability a/(a+b), else 0, without gradient. Uses three streams.
 pub(super) fn draw_beta(g: &mut Graph, a: NodeId, b: NodeId, draw: &Draw) -> NodeId {
     let gamma = |g: &mut Graph, shape: NodeId, k: u32| {
         g.random(RandomKind::Gamma, &[shape], draw.stream + k, draw.axes.clone(), draw.rows)
     };
     let (x, y) = (gamma(g, a, 0), gamma(g, b, 1));
     let sum = g.add(x, y);
-    let (zero, one) = (g.constant(0.0), g.constant(1.0));
-    let positive = g.binary(Elem::Lt, zero, sum);
+    let (tiny, one) = (g.constant(TINY), g.constant(1.0));
+    let positive = g.binary(Elem::Le, tiny, sum);
     let divisor = g.select(positive, sum, one);
     let ratio = g.div(x, divisor);
     let u = g.random(RandomKind::Uniform, &[], draw.stream + 2, draw.axes.clone(), draw.rows);

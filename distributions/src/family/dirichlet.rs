@@ -55,15 +55,15 @@ impl Family for Dirichlet {
         g.add(norm, sum)
     }
 
-    /// Gamma draws over their sum; gradients by implicit reparameterisation of these. Where all vanish (tiny
-    /// concentrations), the limit: one part is 1, part k with probability cₖ/Σc, without gradient. Uses two streams.
+    /// Gamma draws over their sum; gradients by implicit reparameterisation of these. Where that is below
+    /// 1.2e-38 (tiny concentrations), the limit: one part is 1, part k with probability cₖ/Σc, without gradient. Uses two streams.
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
         let event = d.event_axis();
         let (c, _) = concentration(g, d);
         let x = g.random(RandomKind::Gamma, &[c], draw.stream, draw.axes.clone(), draw.rows);
         let sum = g.sum(x, event);
-        let (zero, one) = (g.constant(0.0), g.constant(1.0));
-        let positive = g.binary(Elem::Lt, zero, sum);
+        let (tiny, one) = (g.constant(TINY), g.constant(1.0));
+        let positive = g.binary(Elem::Le, tiny, sum);
         let divisor = g.select(positive, sum, one);
         let ratio = g.div(x, divisor);
         let u = g.random(RandomKind::Uniform, &[], draw.stream + 1, draw.axes.clone(), draw.rows);

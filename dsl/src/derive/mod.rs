@@ -57,7 +57,8 @@ fn term(m: &Model, site: SiteNo, kind: TermKind, estimator: Estimator, reason: S
 /// E0501.
 fn no_guide(m: &Model, site: SiteNo, program: &Program, diags: &mut Diagnostics) {
     let s = &m.sites[site];
-    let d = Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", s.name)).at(s.span, "drawn here");
+    let d =
+        Diagnostic::new(Code::E0501, format!("latent `{}` has no guide", s.name)).at(s.span, "drawn here");
     let inner = format!("{} ~ Normal(mean = …, scale = …)", s.name);
     let edit = match s.plates.last() {
         Some(p) => format!("guide {{ plate {} {{ {inner} }} }}", m.axis_name(*p)),
@@ -73,9 +74,10 @@ fn no_guide(m: &Model, site: SiteNo, program: &Program, diags: &mut Diagnostics)
 
 /// Whether the draw of a site is read by another distribution.
 fn is_read(m: &Model, site: SiteNo) -> bool {
-    m.sites.iter().flat_map(|s| std::iter::once(&s.prior).chain(&s.guide)).any(|d| {
-        m.sites_read(d.params.iter().copied()).contains(&site)
-    })
+    m.sites
+        .iter()
+        .flat_map(|s| std::iter::once(&s.prior).chain(&s.guide))
+        .any(|d| m.sites_read(d.params.iter().copied()).contains(&site))
 }
 
 /// Parents and descendants in the guide.
@@ -118,8 +120,11 @@ impl GuideGraph {
                 self.descendants[i].iter().copied().filter(|j| self.descendants[*j].contains(&i)).collect();
             told.extend(&circle);
             let reads = |s: SiteNo| {
-                let names: Vec<&str> = self.parents[s].iter().filter(|p| circle.contains(p))
-                    .map(|p| m.sites[*p].name.as_str()).collect();
+                let names: Vec<&str> = self.parents[s]
+                    .iter()
+                    .filter(|p| circle.contains(p))
+                    .map(|p| m.sites[*p].name.as_str())
+                    .collect();
                 format!("needs `{}` to be drawn before", names.join("`, `"))
             };
             let at = |s: SiteNo| m.sites[s].guide_span.unwrap_or(m.sites[s].span);

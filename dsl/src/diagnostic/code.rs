@@ -213,6 +213,16 @@ codes! {
         "A computation gave infinity or not-a-number. The message names the first operation, its source, the site, the cell and the ranges of the inputs.";
     W0711 Warning "class without data":
         "An axis of classes has labels that no cell carries.";
+    E0712 Error "unreadable file":
+        "The file does not exist, is not of the format it should have, or is cut short.";
+    E0713 Error "damaged or unusable field":
+        "A part of the data file is inconsistent, out of range, of the wrong kind, or in a form that is not supported.";
+    E0714 Error "output not writable":
+        "The result cannot be written where it was asked for. Nothing was left there: files are written aside and renamed when they are complete.";
+    E0715 Error "unusable saved model":
+        "The `.svim` file is damaged, incomplete, or written by a version that this one cannot read.";
+    E0716 Error "unusable request":
+        "A value given on the command line, or to a function of the library, does not fit: it is not of the form KEY=VALUE, or not a number where one is needed, or out of range.";
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let longer = name.chars().count().max(candidate.chars().count());
             let limit = (longer / 3).max(1);
             let edits = if candidate.eq_ignore_ascii_case(name) { 1 } else { distance(name, candidate) };
-            (edits <= limit && (edits < longer || candidate.eq_ignore_ascii_case(name))).then_some((edits, candidate))
+            (edits <= limit && (edits < longer || candidate.eq_ignore_ascii_case(name)))
+                .then_some((edits, candidate))
         })
         .collect();
     near.sort();

@@ -32,14 +32,18 @@ impl Lowerer<'_> {
     fn reads(&self, id: ExprId) -> Vec<ExprId> {
         let kind = &self.m.expr(id).kind;
         match kind {
-            ExprKind::Elem(..) | ExprKind::Softmax(..) | ExprKind::Average(_) | ExprKind::Stop(_) => self.m.operands(id),
+            ExprKind::Elem(..) | ExprKind::Softmax(..) | ExprKind::Average(_) | ExprKind::Stop(_) => {
+                self.m.operands(id)
+            }
             ExprKind::Layer(Layer::Linear { .. }) => {
                 let field = |o: &ExprId| matches!(self.m.expr(*o).kind, ExprKind::Field(_));
                 self.m.operands(id).into_iter().filter(|o| !field(o)).collect()
             }
             ExprKind::Layer(Layer::Embed { .. }) => vec![],
             ExprKind::Layer(_) => self.m.operands(id),
-            ExprKind::Reduce { arg, .. } if !matches!(self.m.expr(*arg).kind, ExprKind::Field(_)) => vec![*arg],
+            ExprKind::Reduce { arg, .. } if !matches!(self.m.expr(*arg).kind, ExprKind::Field(_)) => {
+                vec![*arg]
+            }
             _ => vec![],
         }
     }

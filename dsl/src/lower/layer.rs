@@ -42,8 +42,8 @@ impl Part {
 impl Lowerer<'_> {
     pub(super) fn layer(&mut self, layer: &Layer, span: Span) -> NodeId {
         match layer {
-            Layer::Linear { path, out, inputs, conditions, bias } => {
-                self.linear(path, *out, inputs, conditions, *bias, span)
+            Layer::Linear { path, out, inputs, conditions, bias, first } => {
+                self.linear(path, *out, (inputs, conditions), *bias, *first, span)
             }
             Layer::BatchNorm { path, arg, axis } => self.batch_norm(path, *arg, *axis, span),
             Layer::LayerNorm { arg, axis } => self.layer_norm(*arg, *axis, span),
@@ -56,15 +56,16 @@ impl Lowerer<'_> {
         &mut self,
         path: &str,
         out: Option<AxisNo>,
-        inputs: &[ExprId],
-        conditions: &[ExprId],
+        (inputs, conditions): (&[ExprId], &[ExprId]),
         bias: bool,
+        first: bool,
         span: Span,
     ) -> NodeId {
         let mut parts = vec![];
-        for id in inputs.iter().chain(conditions) {
-            self.parts(*id, &mut parts);
-        }
+        inputs.iter().for_each(|id| self.parts(*id, &mut parts));
+        let mut conditioning = vec![];
+        conditions.iter().for_each(|id| self.parts(*id, &mut conditioning));
+        parts.extend(conditioning.into_iter().filter(|p| first || matches!(p, Part::Label { .. })));
         self.at(span);
         let width: usize = parts.iter().map(|p| p.width(self)).sum();
         let init = Init::Uniform { bound: 1.0 / (width.max(1) as f64).sqrt() };

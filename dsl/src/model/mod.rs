@@ -111,6 +111,7 @@ pub enum Reduction {
 }
 
 /// Layers with parameters, state or noise. Paths are prefixes of parameter names.
+#[expect(clippy::enum_variant_names, reason = "`LayerNorm` is what the field calls it")]
 #[derive(Clone, Debug)]
 pub enum Layer {
     /// Σ over inputs of W·input + b.
@@ -125,6 +126,8 @@ pub enum Layer {
         conditions: Vec<ExprId>,
         /// Whether there is a bias.
         bias: bool,
+        /// Whether real-valued conditions enter too: in a stack they do so at the first layer, categories at each.
+        first: bool,
     },
     /// Batch normalisation over everything but `axis`.
     BatchNorm {

@@ -85,8 +85,7 @@ impl<'a> Printer<'a> {
         }
         for s in &m.sites {
             let verb = if s.observed.is_some() { "observe" } else { "latent" };
-            let plates: String =
-                s.plates.iter().map(|p| format!("plate {} / ", m.axis_name(*p))).collect();
+            let plates: String = s.plates.iter().map(|p| format!("plate {} / ", m.axis_name(*p))).collect();
             writeln!(
                 f,
                 "{plates}{verb} {}{} ~ {}",

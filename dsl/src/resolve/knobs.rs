@@ -1,8 +1,8 @@
 //! What is set from outside: options, sizes of axes, and the names that fields take.
 
-use super::{OptionValue, Static, StaticEnv};
 use super::merge::{Kind, Merger, Space};
 use super::options::{default_of, parse_setting};
+use super::{OptionValue, Static, StaticEnv};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::syntax::ast::{self, DimKind, ItemKind};
 
@@ -47,7 +47,9 @@ impl Merger<'_> {
             Some(old) => *old = dim.clone(),
             None => {
                 // The name of a knob is also a number; other axes are names of axes alone.
-                if !matches!(dim.kind, DimKind::Size(_)) || self.declare(Space::Value, &dim.name, false, Kind::Axis) {
+                if !matches!(dim.kind, DimKind::Size(_))
+                    || self.declare(Space::Value, &dim.name, false, Kind::Axis)
+                {
                     self.program.dims.push(dim.clone());
                 }
             }
@@ -192,7 +194,6 @@ fn set_dim(dim: &mut ast::Dim, text: &str, diags: &mut Diagnostics) {
         }
     }
 }
-
 
 /// An axis whose size is not a number yet, with the names that the size reads.
 fn open_size(dim: &ast::Dim) -> Option<(String, Vec<String>)> {

@@ -71,7 +71,8 @@ fn collect(
             let Some((full, text)) = library.find(&name) else {
                 let what = format!("no model called `{name}` beside this file or in the library");
                 let d = Diagnostic::new(Code::E0201, what).at(path.span, "");
-                diags.push(d.help("`svic list` shows the library; a file of your own stands beside this one"));
+                diags
+                    .push(d.help("`svic list` shows the library; a file of your own stands beside this one"));
                 complete = false;
                 continue;
             };
@@ -168,7 +169,8 @@ impl Merger<'_> {
             Some(old) if !is_override => {
                 let d =
                     Diagnostic::new(Code::E0204, format!("`{}` is inherited and defined again", name.text));
-                let d = d.at(name.span, "").also(old.span, format!("inherited from here: {}", old.kind.words()));
+                let d =
+                    d.at(name.span, "").also(old.span, format!("inherited from here: {}", old.kind.words()));
                 Some(if old.kind == kind && !matches!(kind, Kind::Field | Kind::Statistic | Kind::Function) {
                     let (word, edit) = match kind {
                         Kind::Parameter => ("param ", false),
@@ -205,9 +207,9 @@ impl Merger<'_> {
     }
 
     fn override_of_nothing(&self, space: Space, name: &Name) -> Diagnostic {
-        let known: Vec<&str> =
-            self.declared.keys().filter(|k| k.0 == space).map(|k| k.1.as_str()).collect();
-        let d = Diagnostic::new(Code::E0205, format!("`override` of `{}`, which is not inherited", name.text));
+        let known: Vec<&str> = self.declared.keys().filter(|k| k.0 == space).map(|k| k.1.as_str()).collect();
+        let d =
+            Diagnostic::new(Code::E0205, format!("`override` of `{}`, which is not inherited", name.text));
         d.at(name.span, "nothing to replace").did_you_mean(&name.text, known)
     }
 
@@ -262,7 +264,8 @@ impl Merger<'_> {
             ItemKind::When(w) => {
                 for inner in &w.body {
                     if let ItemKind::Dim(_) | ItemKind::Option(_) | ItemKind::Extends(_) = inner.kind {
-                        self.diags.push(not_compiled(inner.span, "an axis, option or `extends` inside `when`"));
+                        self.diags
+                            .push(not_compiled(inner.span, "an axis, option or `extends` inside `when`"));
                     }
                 }
                 if self.decide(&w.condition) {
@@ -295,8 +298,10 @@ impl Merger<'_> {
 
     /// An inherited output is simply replaced: the grammar has no `override` for outputs.
     fn output(&mut self, output: &ast::Output) {
-        let inherited =
-            self.declared.get(&(Space::Output, output.name.text.clone())).is_some_and(|d| d.file != self.file);
+        let inherited = self
+            .declared
+            .get(&(Space::Output, output.name.text.clone()))
+            .is_some_and(|d| d.file != self.file);
         if self.declare(Space::Output, &output.name, inherited, Kind::Output) {
             replace(&mut self.program.outputs, output.clone(), |o| o.name.text == output.name.text);
         }

@@ -130,7 +130,8 @@ impl Checker<'_> {
             let d = Diagnostic::new(Code::E0303, format!("`{}` needs exactly one axis", field.name.text));
             let d = d.at(field.ty.span, format!("has {}", self.show_axes(axes)));
             self.diags.push(d.help(format!("write `{} : {}[cell]`", field.name.text, field.ty.name.text)));
-        } else if let Some(p) = axes.iter().skip(1).find(|a| plates.contains(a) && !plates.contains(&axes[0])) {
+        } else if let Some(p) = axes.iter().skip(1).find(|a| plates.contains(a) && !plates.contains(&axes[0]))
+        {
             let p = self.model.axis_name(*p).to_owned();
             let at = field.ty.axes.iter().find(|n| n.text == p).map_or(field.ty.span, |n| n.span);
             let what = format!("a field that does not list `{p}` first cannot be compiled by this version");
@@ -141,7 +142,9 @@ impl Checker<'_> {
             && let Some(dim) = self.program.dims.iter().find(|d| d.name.text == field.name.text)
         {
             let d = Diagnostic::new(Code::E0202, format!("axis `{}` is declared twice", field.name.text));
-            let d = d.at(field.name.span, "a category owns an axis of its name").also(dim.name.span, "first here");
+            let d = d
+                .at(field.name.span, "a category owns an axis of its name")
+                .also(dim.name.span, "first here");
             self.diags.push(d.help("give the field or the axis another name"));
         }
     }

@@ -77,7 +77,11 @@ impl Checker<'_> {
                         let args = set.iter().zip(&call.args);
                         let args: Vec<String> =
                             args.map(|(p, a)| format!("{} = {}", p.name, short(&a.value))).collect();
-                        d.help(format!("if that is the order meant: `{}({})`", family.name(), args.join(", ")))
+                        d.help(format!(
+                            "if that is the order meant: `{}({})`",
+                            family.name(),
+                            args.join(", ")
+                        ))
                     }
                     None => d.help(format!("give one complete set by name: {sets}")),
                 });
@@ -132,7 +136,7 @@ impl Checker<'_> {
         let complete = |set: &&[Parameter]| {
             set.len() == named.len() && set.iter().all(|p| named.iter().any(|(n, _)| n == p.name))
         };
-        let found = sets.iter().position(|s| complete(s));
+        let found = sets.iter().position(complete);
         if found.is_none() {
             let given: Vec<String> = named.iter().map(|(n, _)| format!("`{n}`")).collect();
             let d = Diagnostic::new(
@@ -194,11 +198,15 @@ impl Checker<'_> {
         let probs = p.name == "probs" && numeric(t.support) == Support::Real;
         let (code, headline) = match probs {
             true => (Code::E0412, format!("`probs` of `{}` was given any real numbers", family.name())),
-            false => (Code::E0401, format!("`{}` of `{}` must be {}", p.name, family.name(), words(p.support))),
+            false => {
+                (Code::E0401, format!("`{}` of `{}` must be {}", p.name, family.name(), words(p.support)))
+            }
         };
         let d = Diagnostic::new(code, headline).at(e.span, format!("this is {shown}"));
         self.diags.push(match (probs, p.support) {
-            (true, _) => d.help(format!("write `logits = {}`, or map them by `sigmoid` or `softmax`", short(e))),
+            (true, _) => {
+                d.help(format!("write `logits = {}`, or map them by `sigmoid` or `softmax`", short(e)))
+            }
             (_, Support::Positive | Support::Nonneg) => {
                 d.help(format!("map it there: `exp({0})` or `softplus({0})`", short(e)))
             }

@@ -8,7 +8,14 @@ use crate::syntax::ast::{self, Call};
 
 impl Checker<'_> {
     /// Expands a net: its inputs are bound, its definitions evaluated, its parameters keep the net's path.
-    pub(super) fn net(&mut self, net: &ast::Net, callee: &ast::Name, call: &Call, span: Span, scope: &mut Scope) -> Value {
+    pub(super) fn net(
+        &mut self,
+        net: &ast::Net,
+        callee: &ast::Name,
+        call: &Call,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Value {
         let mut inner = self.callee_scope(scope);
         inner.path = Some(net.name.text.clone());
         if !self.bind_formals(&net.formals, &net.name, call, span, scope, &mut inner) {
@@ -27,7 +34,8 @@ impl Checker<'_> {
             if let Some(first) = before.find(|n| n.text == name.text) {
                 let d = Diagnostic::new(Code::E0202, format!("`{}` is defined twice in this net", name.text));
                 let d = d.at(name.span, "again here").also(first.span, "first here");
-                self.diags.push(d.help("give the new value a name of its own: its parameters are named after it"));
+                self.diags
+                    .push(d.help("give the new value a name of its own: its parameters are named after it"));
             }
             inner.locals.push((name.text.clone(), value));
         }
@@ -122,14 +130,21 @@ impl Checker<'_> {
         for (i, arg) in call.args.iter().enumerate() {
             let named = call.args[..i].iter().any(|a| a.name.is_some());
             let (code, what, at) = match &arg.name {
-                None if named => (Code::E0404, "an argument by position follows one by name".to_owned(), arg.span),
+                None if named => {
+                    (Code::E0404, "an argument by position follows one by name".to_owned(), arg.span)
+                }
                 None if i < names.len() => {
                     order.push(i);
                     continue;
                 }
                 None => {
                     let n = call.args.len();
-                    let what = format!("`{}` takes {} input{}, {n} given", callee.text, names.len(), plural(names.len()));
+                    let what = format!(
+                        "`{}` takes {} input{}, {n} given",
+                        callee.text,
+                        names.len(),
+                        plural(names.len())
+                    );
                     (Code::E0405, what, arg.span)
                 }
                 Some(n) => match names.iter().position(|m| *m == n.text) {
@@ -176,7 +191,8 @@ impl Checker<'_> {
             (Some(name), _) => inner.locals.push((name.text.clone(), Value::Conditions(conditions))),
             (None, Some(first)) => {
                 let what = format!("`{}` takes no conditions after the bar", callee.text);
-                let d = Diagnostic::new(Code::E0405, what).at(first.span, "").also(callee.span, "declared here");
+                let d =
+                    Diagnostic::new(Code::E0405, what).at(first.span, "").also(callee.span, "declared here");
                 self.diags.push(d.help(format!("declare it with a bar: `net {}(… | s)`", callee.text)));
                 return false;
             }

@@ -462,7 +462,12 @@ impl Checker<'_> {
     }
 
     /// The value of a statement, evaluated on first use; a circle is reported once.
-    pub(super) fn lazily(&mut self, space: Space, n: &ast::Name, eval: impl FnOnce(&mut Self) -> Value) -> Value {
+    pub(super) fn lazily(
+        &mut self,
+        space: Space,
+        n: &ast::Name,
+        eval: impl FnOnce(&mut Self) -> Value,
+    ) -> Value {
         let key = (space, n.text.clone());
         match self.states.get(&key) {
             Some(State::Done(v)) => return v.clone(),

@@ -53,13 +53,15 @@ impl Checker<'_> {
         let trained = self.learned(self.model.roots());
         let shown = self.learned(self.model.outputs.iter().map(|o| o.value).collect());
         for name in shown.difference(&trained) {
-            let param = self.program.params.iter().find(|p| p.name.text == *name && !p.frozen).map(|p| p.name.span);
+            let param =
+                self.program.params.iter().find(|p| p.name.text == *name && !p.frozen).map(|p| p.name.span);
             let net = self.program.nets.iter().find(|n| n.name.text == *name).map(|n| n.name.span);
             let Some(span) = param.or(net) else { continue };
             let what = if param.is_some() { "parameter" } else { "net" };
             let d = Diagnostic::new(Code::W0603, format!("{what} `{name}` is never trained"));
             let d = d.at(span, "only outputs read it, and no term of the objective");
-            self.diags.push(d.help("it keeps its initial value; use it in the model, or write `frozen param`"));
+            self.diags
+                .push(d.help("it keeps its initial value; use it in the model, or write `frozen param`"));
         }
     }
 

@@ -70,12 +70,18 @@ impl Checker<'_> {
         let plates = self.program_plates();
         if let Some((name, _)) = p.axes.iter().zip(axes).find(|(_, a)| plates.contains(a)) {
             let what = format!("a parameter with a value for each `{}`", name.text);
-            self.diags.push(not_compiled(name.span, &what).help("let a net compute it from the data of the element"));
+            self.diags.push(
+                not_compiled(name.span, &what).help("let a net compute it from the data of the element"),
+            );
             return false;
         }
         if let Some(t) = p.ty.as_ref().filter(|t| t.may_miss || !t.axes.is_empty()) {
-            let d = Diagnostic::new(Code::E0401, "the type of a parameter has no brackets and no `?`").at(t.span, "");
-            self.diags.push(d.help(format!("write the axes after the name: `param {}[axis] : {}`", p.name.text, t.name.text)));
+            let d = Diagnostic::new(Code::E0401, "the type of a parameter has no brackets and no `?`")
+                .at(t.span, "");
+            self.diags.push(d.help(format!(
+                "write the axes after the name: `param {}[axis] : {}`",
+                p.name.text, t.name.text
+            )));
             return false;
         }
         true

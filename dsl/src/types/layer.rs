@@ -100,7 +100,7 @@ impl Checker<'_> {
         let conditions = self.conditions(&call.conditions, scope);
         match (name.text.as_str(), out) {
             ("linear", _) => self
-                .linear(path, out, inputs, conditions, options.bias, span, scope)
+                .linear(path, out, inputs, conditions, options.bias, true, span, scope)
                 .map_or(Value::Error, Value::Expr),
             ("mlp", Some(out)) => self.mlp(&path, out, inputs, conditions, &options, span, scope),
             ("embed", Some(out)) => self.embed(path, out, inputs, conditions, span),
@@ -216,6 +216,7 @@ impl Checker<'_> {
         inputs: Vec<ExprId>,
         conditions: Vec<ExprId>,
         bias: bool,
+        first: bool,
         span: Span,
         scope: &Scope,
     ) -> Option<ExprId> {
@@ -242,7 +243,11 @@ impl Checker<'_> {
         }
         axes.extend(out);
         let t = Ty::new(axes, Support::Real);
-        Some(self.push(ExprKind::Layer(Layer::Linear { path, out, inputs, conditions, bias }), t, span))
+        Some(self.push(
+            ExprKind::Layer(Layer::Linear { path, out, inputs, conditions, bias, first }),
+            t,
+            span,
+        ))
     }
 
     fn mlp(
@@ -259,7 +264,7 @@ impl Checker<'_> {
         for k in 0..o.layers {
             let here = if k == 0 || o.inject_all { conditions.clone() } else { vec![] };
             let Some(mut x) =
-                self.linear(format!("{path}.{k}.linear"), Some(out), h, here, o.bias, span, scope)
+                self.linear(format!("{path}.{k}.linear"), Some(out), h, here, o.bias, k == 0, span, scope)
             else {
                 return Value::Error;
             };

@@ -225,7 +225,11 @@ impl Checker<'_> {
 
     /// `has [gene]`, or that there is nothing to list.
     fn has_axes(&self, axes: &[AxisNo]) -> String {
-        if axes.is_empty() { "has no axis of its own".into() } else { format!("has {}", self.show_axes(axes)) }
+        if axes.is_empty() {
+            "has no axis of its own".into()
+        } else {
+            format!("has {}", self.show_axes(axes))
+        }
     }
 
     /// What is known of a value, in words.
@@ -261,7 +265,9 @@ impl Checker<'_> {
 
     /// All axes of a bracketed list, or none if one is unknown.
     fn all_axes(&mut self, names: &[Name], scope: &Scope) -> Option<Vec<AxisNo>> {
-        let unknown = |c: &Self, n: &Name| !scope.axis_vars.contains_key(&n.text) && c.model.find_axis(&n.text).is_none();
+        let unknown = |c: &Self, n: &Name| {
+            !scope.axis_vars.contains_key(&n.text) && c.model.find_axis(&n.text).is_none()
+        };
         let lost = names.iter().any(|n| unknown(self, n) && self.stand_in(n).is_none());
         let axes = self.resolve_axes(names, scope);
         (!lost).then_some(axes)
@@ -299,7 +305,7 @@ pub(crate) fn numeric(support: Support) -> Support {
 }
 
 /// Names an AST expression for messages: its source kind in few words.
-pub(crate) fn is_name<'e>(e: &'e ast::Expr) -> Option<&'e Name> {
+pub(crate) fn is_name(e: &ast::Expr) -> Option<&Name> {
     match &e.kind {
         ast::ExprKind::Name(n) => Some(n),
         _ => None,

@@ -74,7 +74,11 @@ impl Checker<'_> {
         let mut unknown: Vec<(&Name, bool)> = vec![];
         names_in(e, &mut |n, called| {
             let known = locals.contains(&n.text)
-                || if called { super::is_builtin(&n.text) || self.callable(&n.text) } else { self.somewhere(&n.text) };
+                || if called {
+                    super::is_builtin(&n.text) || self.callable(&n.text)
+                } else {
+                    self.somewhere(&n.text)
+                };
             if !known {
                 unknown.push((n, called));
             }

@@ -26,9 +26,14 @@ impl Checker<'_> {
         let plates = self.program_plates();
         if let Some((name, a)) = stat.axes.iter().zip(&axes).find(|(_, a)| plates.contains(a)) {
             let a = self.model.axis_name(*a).to_owned();
-            let d = Diagnostic::new(Code::E0309, format!("a `stat` has no value for each `{a}`: it is computed once over all of them"));
+            let d = Diagnostic::new(
+                Code::E0309,
+                format!("a `stat` has no value for each `{a}`: it is computed once over all of them"),
+            );
             let d = d.at(name.span, "leave this out");
-            self.diags.push(d.help(format!("reduce it, as in `mean(… over {a})`; a value for each {a} is defined in the model's plate")));
+            self.diags.push(d.help(format!(
+                "reduce it, as in `mean(… over {a})`; a value for each {a} is defined in the model's plate"
+            )));
             return None;
         }
         let value = self.eval_number(&stat.value, &mut scope)?;
@@ -96,7 +101,8 @@ impl Checker<'_> {
             return;
         }
         // A site whose own statement was reported is not in the model.
-        let Some(site) = self.model.find_site(&term.site.text).filter(|s| self.gives_term(*s, term.sort)) else {
+        let Some(site) = self.model.find_site(&term.site.text).filter(|s| self.gives_term(*s, term.sort))
+        else {
             return;
         };
         let kind = if term.sort == TermSort::Lik { TermKind::Lik } else { TermKind::Kl };

@@ -56,7 +56,9 @@ impl Checker<'_> {
                 if exact && self.model.sites.last().is_some_and(|s| s.name == name.text) {
                     self.model.sites.pop();
                 }
-                self.diags.push(d.help("keep axes and support, because other statements rely on them; or use a new name"));
+                self.diags.push(
+                    d.help("keep axes and support, because other statements rely on them; or use a new name"),
+                );
                 Value::Error
             }
         }
@@ -82,9 +84,16 @@ impl Checker<'_> {
                     };
                     let (before, now) = (of(self, old), of(self, new));
                     if let Some((was, is)) = self.broken(&before, &now, false) {
-                        let d = Diagnostic::new(Code::E0408, format!("`override` changes what net `{name}` returns"));
-                        let d = d.at(new.returns.span, format!("now {is}")).also(old.returns.span, format!("was {was}"));
-                        self.diags.push(d.help("keep parts, axes and support, because other statements rely on them"));
+                        let d = Diagnostic::new(
+                            Code::E0408,
+                            format!("`override` changes what net `{name}` returns"),
+                        );
+                        let d = d
+                            .at(new.returns.span, format!("now {is}"))
+                            .also(old.returns.span, format!("was {was}"));
+                        self.diags.push(
+                            d.help("keep parts, axes and support, because other statements rely on them"),
+                        );
                         self.poisoned.insert(name.clone());
                     }
                 }
@@ -106,13 +115,16 @@ impl Checker<'_> {
         if axes(old) != axes(new) || ty(old) != ty(new) || over(old) != over(new) {
             let shown = |p: &ast::Param| {
                 let names: Vec<&str> = p.axes.iter().map(|a| a.text.as_str()).collect();
-                let brackets = if names.is_empty() { String::new() } else { format!("[{}]", names.join(", ")) };
+                let brackets =
+                    if names.is_empty() { String::new() } else { format!("[{}]", names.join(", ")) };
                 format!("{}{brackets}", ty(p))
             };
             let d = Diagnostic::new(Code::E0408, format!("`override` changes what `{}` is", new.name.text));
             let at = new.ty.as_ref().map_or(new.name.span, |t| new.name.span.to(t.span));
-            let d = d.at(at, format!("now {}", shown(new))).also(old.name.span, format!("was {}", shown(old)));
-            self.diags.push(d.help("keep axes and type, because other statements rely on them; or use a new name"));
+            let d =
+                d.at(at, format!("now {}", shown(new))).also(old.name.span, format!("was {}", shown(old)));
+            self.diags
+                .push(d.help("keep axes and type, because other statements rely on them; or use a new name"));
             self.poisoned.insert(new.name.text.clone());
         }
     }
@@ -145,15 +157,15 @@ impl Checker<'_> {
             }
             (Promise::Dist(a, s), Promise::Dist(b, t)) => (a != b || s != t)
                 .then(|| (format!("{s}{}", self.show_axes(a)), format!("{t}{}", self.show_axes(b)))),
-            (Promise::Record(a), Promise::Record(b)) => a.iter().find_map(|(name, p)| {
-                match b.iter().find(|(n, _)| n == name) {
+            (Promise::Record(a), Promise::Record(b)) => {
+                a.iter().find_map(|(name, p)| match b.iter().find(|(n, _)| n == name) {
                     None => Some((format!("a record with `{name}`"), format!("a record without `{name}`"))),
                     Some((_, q)) => {
                         let (was, is) = self.broken(p, q, exact)?;
                         Some((format!("`{name}`: {was}"), format!("`{name}`: {is}")))
                     }
-                }
-            }),
+                })
+            }
             (a, b) => Some((a.words(), b.words())),
         }
     }
@@ -161,10 +173,12 @@ impl Checker<'_> {
     /// Nets that nothing calls are still checked, on inputs of the declared axes. What they need of their inputs'
     /// supports is unknown: a message about supports counts if it stands for inputs of every kind.
     pub(super) fn uncalled_nets(&mut self) {
-        for net in self.program.nets.iter().filter(|n| !self.called.contains(&n.name.text)).collect::<Vec<_>>() {
+        for net in
+            self.program.nets.iter().filter(|n| !self.called.contains(&n.name.text)).collect::<Vec<_>>()
+        {
             let mut found = self.errors_alone(net, Support::Real);
             for support in [Support::Positive, Support::Bool] {
-                if found.iter().any(|d| about_supports(d)) {
+                if found.iter().any(about_supports) {
                     let other = self.errors_alone(net, support);
                     found.retain(|d| !about_supports(d) || other.iter().any(|o| o == d));
                 }
@@ -202,8 +216,10 @@ impl Checker<'_> {
         }
         if let Some(c) = &net.formals.conditions {
             // With nothing before the bar, a condition is all there is to read.
-            let alone = net.formals.inputs.is_empty().then(|| self.stand_in_value(Ty::scalar(inputs), c.span));
-            let list = alone.into_iter().filter_map(|v| if let Value::Expr(id) = v { Some(id) } else { None });
+            let alone =
+                net.formals.inputs.is_empty().then(|| self.stand_in_value(Ty::scalar(inputs), c.span));
+            let list =
+                alone.into_iter().filter_map(|v| if let Value::Expr(id) = v { Some(id) } else { None });
             let list = list.collect();
             scope.locals.push((c.text.clone(), Value::Conditions(list)));
         }

@@ -36,7 +36,9 @@ impl Checker<'_> {
             }
         }
         // Those that nothing reads are looked at too.
-        for p in self.program.params.iter().filter(|p| !self.params.contains_key(&p.name.text)).collect::<Vec<_>>() {
+        for p in
+            self.program.params.iter().filter(|p| !self.params.contains_key(&p.name.text)).collect::<Vec<_>>()
+        {
             if !self.poisoned.contains(&p.name.text) {
                 self.param_decl(p);
             }
@@ -109,13 +111,8 @@ impl Checker<'_> {
     /// A plate of the guide must be one of the model.
     fn guide_plates_of<S>(&mut self, s: &InPlates<S>) -> Option<Vec<AxisNo>> {
         let plates = self.plates_of(s)?;
-        let known: Vec<AxisNo> = self
-            .program
-            .model
-            .iter()
-            .flat_map(|s| &s.plates)
-            .filter_map(|n| self.plate_axis(n))
-            .collect();
+        let known: Vec<AxisNo> =
+            self.program.model.iter().flat_map(|s| &s.plates).filter_map(|n| self.plate_axis(n)).collect();
         for (p, name) in plates.iter().zip(&s.plates) {
             if !known.contains(p) {
                 self.report(
@@ -198,7 +195,8 @@ impl Checker<'_> {
         let declared = self.all_axes(&d.axes, &scope);
         let value = self.eval(&d.value, &mut scope);
         let Some(declared) = declared else { return Value::Error };
-        if let Some(name) = d.axes.iter().zip(&declared).find(|(_, a)| scope.plates.contains(a)).map(|x| x.0) {
+        if let Some(name) = d.axes.iter().zip(&declared).find(|(_, a)| scope.plates.contains(a)).map(|x| x.0)
+        {
             self.plate_in_brackets(name);
             return value;
         }
@@ -417,9 +415,7 @@ impl Checker<'_> {
         // A site whose own statement was reported already is not reported again here.
         let is_site =
             |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
-        let observed = |s: &InPlates<ModelDef>| {
-            matches!(&s.stmt, ModelDef::Observe(o) if is_name(&o.target).is_some_and(|n| n.text == t.name.text))
-        };
+        let observed = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Observe(o) if is_name(&o.target).is_some_and(|n| n.text == t.name.text));
         if self.program.model.iter().any(|s| is_site(s) || observed(s)) || self.is_silent(&t.name.text) {
             return;
         }
@@ -432,8 +428,14 @@ impl Checker<'_> {
             self.diags.push(d.help("a definition follows from latents and needs no guide"));
             return;
         }
-        let known: Vec<String> = self.program.model.iter().filter(|s| matches!(s.stmt, ModelDef::Site(_)))
-            .filter_map(|s| defined(&s.stmt)).map(|n| n.text.clone()).collect();
+        let known: Vec<String> = self
+            .program
+            .model
+            .iter()
+            .filter(|s| matches!(s.stmt, ModelDef::Site(_)))
+            .filter_map(|s| defined(&s.stmt))
+            .map(|n| n.text.clone())
+            .collect();
         let near = crate::diagnostic::nearest(&t.name.text, known.iter().map(String::as_str));
         let d = d.at(t.name.span, "").did_you_mean(&t.name.text, known.iter().map(String::as_str));
         self.diags.push(if near.is_empty() && !known.is_empty() {

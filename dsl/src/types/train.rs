@@ -97,7 +97,8 @@ fn freeze(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &
     let known: Vec<&str> = nets.chain(program.params.iter().map(|p| p.name.text.as_str())).collect();
     let Some(first) = path.parts.first() else { return };
     if !known.contains(&first.text.as_str()) {
-        let d = Diagnostic::new(Code::E0206, format!("no net or parameter called `{}` to freeze", first.text));
+        let d =
+            Diagnostic::new(Code::E0206, format!("no net or parameter called `{}` to freeze", first.text));
         return diags.push(d.at(first.span, "").did_you_mean(&first.text, known.iter().copied()));
     }
     match StaticEnv(program).eval(&s.value) {

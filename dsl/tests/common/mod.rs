@@ -6,8 +6,8 @@ use autodiff_runtime::{Feed, StepKey, Variables};
 use dsl::diagnostic::{Diagnostics, render_concise};
 use dsl::source::Sources;
 use dsl::{
-    AxisSource, Bound, Compiled, CovariateShape, FeedSpec, Library, Lowered, Mode, Purpose, Request, Settings,
-    SlotKind, compile,
+    AxisSource, Bound, Compiled, CovariateShape, FeedSpec, Library, Lowered, Mode, Purpose, Request,
+    Settings, SlotKind, compile,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -135,7 +135,12 @@ impl World<'_> {
                 (reals, codes.iter().map(|c| *c as u32).collect())
             }
             FeedSpec::CovariateCategory { field, column } => {
-                let n = self.bound.covariates[field].categorical.iter().find(|c| c.0 == *column).expect("bound").1;
+                let n = self.bound.covariates[field]
+                    .categorical
+                    .iter()
+                    .find(|c| c.0 == *column)
+                    .expect("bound")
+                    .1;
                 let codes = places(column, &|at| (noise(column, at) * n as f64).floor());
                 (vec![], codes.iter().map(|c| *c as u32).collect())
             }

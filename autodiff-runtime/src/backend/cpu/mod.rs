@@ -1,1 +1,63 @@
 //! Fused tiles over SIMD lanes, matrix products, sparse rows.
+
+mod feeds;
+mod lanes;
+mod memory;
+mod pool;
+mod products;
+mod run;
+mod tiles;
+mod walk;
+
+use crate::backend::{Backend, Executable};
+use crate::plan::{plan, step_graph};
+use crate::program::Program;
+use crate::rewrite::{Options, rewrite};
+use crate::store::RunError;
+use run::Prepared;
+
+/// The default back end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuBackend {
+    /// Number of threads that work on a step; results do not depend on it.
+    pub threads: usize,
+    /// Level of optimisation: 0 takes the graph as written, each operation a step.
+    pub level: u8,
+}
+
+impl Default for CpuBackend {
+    /// All optimisations, one thread for each processor.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, level: 1 }
+    }
+}
+
+impl CpuBackend {
+    fn prepare_lanes<E: lanes::Lanes>(&self, program: &Program) -> Result<Box<dyn Executable<E>>, RunError> {
+        let step = step_graph(program)?;
+        let rewritten = rewrite(&step.graph, Options { level: self.level });
+        let plan = plan(&rewritten, step.loss.as_deref(), self.level > 0);
+        Ok(Box::new(Prepared::new(step, plan, self.threads)))
+    }
+}
+
+impl Backend<f32> for CpuBackend {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn prepare(&self, program: &Program) -> Result<Box<dyn Executable<f32>>, RunError> {
+        self.prepare_lanes(program)
+    }
+}
+
+impl Backend<f64> for CpuBackend {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn prepare(&self, program: &Program) -> Result<Box<dyn Executable<f64>>, RunError> {
+        self.prepare_lanes(program)
+    }
+}

@@ -1,0 +1,218 @@
+//! The memory of a run, shared by the threads.
+#![allow(unsafe_code, reason = "threads write disjoint parts of shared arrays, as the plan lays down")]
+
+use crate::element::Element;
+use crate::plan::SlotId;
+
+/// Views of every slot and of the feeds' sparsity patterns, filled at the beginning of a run.
+///
+/// Invariant, which the plan establishes and nothing here can check: no two blocks of a step write the same element, and
+/// none reads what another writes; an instruction never reads what it writes. Ranges are checked.
+#[derive(Default)]
+pub(super) struct Memory<E> {
+    real: Vec<(usize, usize)>,
+    index: Vec<(usize, usize)>,
+    patterns: Vec<Views>,
+    element: std::marker::PhantomData<E>,
+}
+
+/// Addresses and lengths of a sparsity pattern's arrays.
+#[derive(Clone, Copy, Default)]
+struct Views {
+    offsets: (usize, usize),
+    columns: (usize, usize),
+    columns_of: (usize, usize),
+    rows: (usize, usize),
+    places: (usize, usize),
+}
+
+/// The non-zeros of a CSR feed, by rows and (if the plan needs it) by columns.
+#[derive(Clone, Copy)]
+pub(super) struct Pattern<'a> {
+    /// Offsets of the rows; subtract the first to index values.
+    pub offsets: &'a [usize],
+    /// Column of each non-zero; starts at the first row's.
+    pub columns: &'a [u32],
+    /// Offsets of the columns in `rows` and `places`.
+    pub column_offsets: &'a [u32],
+    /// Row of each non-zero, column by column.
+    pub rows: &'a [u32],
+    /// Position of each non-zero in row order, column by column.
+    pub places: &'a [u32],
+}
+
+impl Pattern<'_> {
+    /// Non-zeros of some rows.
+    pub fn range(&self, from: usize, to: usize) -> std::ops::Range<usize> {
+        self.offsets[from] - self.offsets[0]..self.offsets[to] - self.offsets[0]
+    }
+}
+
+fn view<T>(x: &[T]) -> (usize, usize) {
+    (x.as_ptr().expose_provenance(), x.len())
+}
+
+impl<E: Element> Memory<E> {
+    /// Forgets the last run's views; `n` slots and `p` patterns follow.
+    pub fn clear(&mut self, n: usize, p: usize) {
+        self.real.clear();
+        self.real.resize(n, (0, 0));
+        self.index.clear();
+        self.index.resize(n, (0, 0));
+        self.patterns.clear();
+        self.patterns.resize(p, Views::default());
+    }
+
+    /// A slot that is only read.
+    pub fn set_shared(&mut self, slot: usize, x: &[E]) {
+        self.real[slot] = view(x);
+    }
+
+    /// A slot that is written.
+    pub fn set(&mut self, slot: usize, x: &mut [E]) {
+        self.real[slot] = (x.as_mut_ptr().expose_provenance(), x.len());
+    }
+
+    /// A slot of indices that is only read.
+    pub fn set_shared_index(&mut self, slot: usize, x: &[u32]) {
+        self.index[slot] = view(x);
+    }
+
+    /// A slot of indices that is written.
+    pub fn set_index(&mut self, slot: usize, x: &mut [u32]) {
+        self.index[slot] = (x.as_mut_ptr().expose_provenance(), x.len());
+    }
+
+    /// A sparsity pattern.
+    pub fn set_pattern(&mut self, input: usize, p: Pattern<'_>) {
+        self.patterns[input] = Views {
+            offsets: view(p.offsets),
+            columns: view(p.columns),
+            columns_of: view(p.column_offsets),
+            rows: view(p.rows),
+            places: view(p.places),
+        };
+    }
+
+    /// Part of a slot.
+    #[inline]
+    pub fn read(&self, slot: SlotId, from: usize, len: usize) -> &[E] {
+        let (at, n) = self.real[slot.index()];
+        assert!(from + len <= n, "slot {} holds {n} elements", slot.index());
+        // SAFETY: the views were set from live slices for this run, the range was checked, and by the type's invariant
+        // nobody writes this part meanwhile.
+        unsafe {
+            let base: *const E = std::ptr::with_exposed_provenance(at);
+            std::slice::from_raw_parts(base.add(from), len)
+        }
+    }
+
+    /// Part of a slot, to be written by this block alone.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "blocks write disjoint parts, by the type's invariant")]
+    pub fn write(&self, slot: SlotId, from: usize, len: usize) -> &mut [E] {
+        let (at, n) = self.real[slot.index()];
+        assert!(from + len <= n, "slot {} holds {n} elements", slot.index());
+        // SAFETY: as for `read`; the part is written by the calling block only.
+        unsafe {
+            let base: *mut E = std::ptr::with_exposed_provenance_mut(at);
+            std::slice::from_raw_parts_mut(base.add(from), len)
+        }
+    }
+
+    /// Address of part of a slot, for writers whose parts interleave.
+    pub fn address(&self, slot: SlotId, from: usize, len: usize) -> *mut E {
+        let (at, n) = self.real[slot.index()];
+        assert!(from + len <= n, "slot {} holds {n} elements", slot.index());
+        std::ptr::with_exposed_provenance_mut::<E>(at).wrapping_add(from)
+    }
+
+    /// All indices of a slot.
+    #[inline]
+    pub fn read_index(&self, slot: SlotId) -> &[u32] {
+        let (at, n) = self.index[slot.index()];
+        // SAFETY: as for `read`.
+        unsafe { slice(at, n) }
+    }
+
+    /// All indices of a slot, to be written.
+    #[allow(clippy::mut_from_ref, reason = "blocks write disjoint parts, by the type's invariant")]
+    pub fn write_index(&self, slot: SlotId) -> &mut [u32] {
+        let (at, n) = self.index[slot.index()];
+        if n == 0 {
+            return &mut [];
+        }
+        // SAFETY: as for `write`.
+        unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(at), n) }
+    }
+
+    /// Number of elements of a slot.
+    pub fn len(&self, slot: SlotId) -> usize {
+        self.real[slot.index()].1.max(self.index[slot.index()].1)
+    }
+
+    /// The sparsity pattern of an input.
+    #[inline]
+    pub fn pattern(&self, input: usize) -> Pattern<'_> {
+        let v = self.patterns[input];
+        // SAFETY: as for `read`; patterns are never written during a run.
+        unsafe {
+            Pattern {
+                offsets: slice(v.offsets.0, v.offsets.1),
+                columns: slice(v.columns.0, v.columns.1),
+                column_offsets: slice(v.columns_of.0, v.columns_of.1),
+                rows: slice(v.rows.0, v.rows.1),
+                places: slice(v.places.0, v.places.1),
+            }
+        }
+    }
+}
+
+/// A slice from an address that a live slice gave.
+///
+/// # Safety
+/// `at` and `n` come from one slice that is alive and not written meanwhile.
+unsafe fn slice<'a, T>(at: usize, n: usize) -> &'a [T] {
+    if n == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at), n) }
+}
+
+/// An array of the run's own whose first element lies on a cache line. Parts are lent to blocks, which never overlap.
+pub(super) struct Aligned<E> {
+    data: Vec<E>,
+    skip: usize,
+    len: usize,
+}
+
+impl<E: Element> Aligned<E> {
+    /// Zeros.
+    pub fn new(len: usize) -> Self {
+        let data = vec![E::default(); len + 64];
+        let size = std::mem::size_of::<E>();
+        let skip = (64 - data.as_ptr().addr() % 64) % 64 / size;
+        Self { data, skip, len }
+    }
+
+    /// All elements.
+    pub fn as_mut_slice(&mut self) -> &mut [E] {
+        &mut self.data[self.skip..self.skip + self.len]
+    }
+
+    /// A part that the caller alone uses.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "registers and blocks have parts of their own")]
+    pub fn part(&self, from: usize, len: usize) -> &mut [E] {
+        assert!(from + len <= self.len, "a part of {} elements", self.len);
+        // SAFETY: in range; each block and register has its own part, and each worker its own array.
+        unsafe {
+            let base = self.data.as_ptr().cast_mut().add(self.skip + from);
+            std::slice::from_raw_parts_mut(base, len)
+        }
+    }
+}
+
+// SAFETY: parts lent to different threads do not overlap, by the type's invariant.
+unsafe impl<E: Sync> Sync for Aligned<E> {}

@@ -1,0 +1,182 @@
+//! Persistent worker threads that claim blocks of a phase.
+#![allow(
+    unsafe_code,
+    reason = "a phase's closure is lent to workers that outlive it; `run` returns only after all are done"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A closure that does one block, given the block and the number of the worker.
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// The threads of one executable. The caller's thread is worker 0.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    /// Phase number in the upper half, next block in the lower.
+    claim: AtomicU64,
+    /// Blocks of this phase.
+    n_blocks: AtomicUsize,
+    /// Blocks done.
+    done: AtomicUsize,
+    /// The closure, as two words.
+    work: [AtomicUsize; 2],
+    stop: AtomicBool,
+    panicked: AtomicBool,
+    /// Whether a run is going on: outside, workers sleep.
+    awake: AtomicBool,
+}
+
+/// Iterations of the spin before a waiting thread yields: some microseconds.
+const SPIN: u32 = 2000;
+/// Yields before a worker sleeps until the next run.
+const YIELDS: u32 = 200;
+
+impl Pool {
+    /// Starts `threads − 1` workers.
+    pub fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared {
+            claim: AtomicU64::new(0),
+            n_blocks: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
+            work: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            stop: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+            awake: AtomicBool::new(false),
+        });
+        let handles = (1..threads.max(1))
+            .map(|worker| {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || serve(&shared, worker))
+            })
+            .collect();
+        Self { shared, handles }
+    }
+
+    /// Wakes the workers at the beginning of a run.
+    pub fn wake(&self) {
+        self.shared.awake.store(true, Ordering::Release);
+        self.handles.iter().for_each(|h| h.thread().unpark());
+    }
+
+    /// Lets the workers sleep after a run.
+    pub fn rest(&self) {
+        self.shared.awake.store(false, Ordering::Release);
+    }
+
+    /// Does blocks 0 .. n, each once, and returns when all are done.
+    pub fn run(&self, n_blocks: usize, work: &Work<'_>) {
+        if n_blocks <= 1 || self.handles.is_empty() {
+            (0..n_blocks).for_each(|b| work(b, 0));
+            return;
+        }
+        let s = &*self.shared;
+        // SAFETY: the two words are read back as the same fat pointer, and only until `done` reaches `n_blocks`, which
+        // this function waits for while `work` is borrowed.
+        let words: [usize; 2] = unsafe { std::mem::transmute::<*const Work<'_>, [usize; 2]>(work) };
+        s.done.store(0, Ordering::Relaxed);
+        s.n_blocks.store(n_blocks, Ordering::Relaxed);
+        s.work[0].store(words[0], Ordering::Relaxed);
+        s.work[1].store(words[1], Ordering::Relaxed);
+        let phase = (s.claim.load(Ordering::Relaxed) >> 32) + 1;
+        s.claim.store(phase << 32, Ordering::Release);
+        claim_blocks(s, phase, n_blocks, words, 0);
+        let mut spins = 0;
+        while s.done.load(Ordering::Acquire) < n_blocks {
+            wait(&mut spins);
+        }
+        assert!(!s.panicked.load(Ordering::Relaxed), "a worker panicked");
+    }
+}
+
+fn wait(spins: &mut u32) {
+    *spins += 1;
+    if *spins < SPIN { std::hint::spin_loop() } else { std::thread::yield_now() }
+}
+
+/// Claims and does blocks of a phase until none is left. A claim carries its phase, so a late worker takes nothing of
+/// the next.
+fn claim_blocks(s: &Shared, phase: u64, n_blocks: usize, words: [usize; 2], worker: usize) {
+    loop {
+        let now = s.claim.load(Ordering::Acquire);
+        let block = (now & 0xFFFF_FFFF) as usize;
+        if now >> 32 != phase || block >= n_blocks {
+            return;
+        }
+        if s.claim.compare_exchange_weak(now, now + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            continue;
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            // SAFETY: the block was claimed in the phase that set these words, and the phase's `run` waits for it.
+            let work: &Work<'_> = unsafe { &*std::mem::transmute::<[usize; 2], *const Work<'_>>(words) };
+            work(block, worker);
+        }));
+        if outcome.is_err() {
+            s.panicked.store(true, Ordering::Relaxed);
+        }
+        s.done.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+fn serve(s: &Shared, worker: usize) {
+    let mut last = 0;
+    let mut spins = 0;
+    loop {
+        if s.stop.load(Ordering::Acquire) {
+            return;
+        }
+        let now = s.claim.load(Ordering::Acquire);
+        let phase = now >> 32;
+        if phase != last {
+            let words = [s.work[0].load(Ordering::Relaxed), s.work[1].load(Ordering::Relaxed)];
+            let n_blocks = s.n_blocks.load(Ordering::Relaxed);
+            // The words belong to this phase only if it still is the present one; a claim checks that again.
+            if s.claim.load(Ordering::Acquire) >> 32 == phase {
+                claim_blocks(s, phase, n_blocks, words, worker);
+                last = phase;
+            }
+            spins = 0;
+        } else if spins > SPIN + YIELDS && !s.awake.load(Ordering::Acquire) {
+            std::thread::park_timeout(Duration::from_millis(100));
+        } else {
+            wait(&mut spins);
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for h in self.handles.drain(..) {
+            h.thread().unpark();
+            // A worker's own panic was reported by `run`.
+            let _ = h.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_done_once_in_many_phases() {
+        let pool = Pool::new(3);
+        pool.wake();
+        for n in 0..500 {
+            let counts: Vec<AtomicUsize> = (0..n % 37).map(|_| AtomicUsize::new(0)).collect();
+            pool.run(counts.len(), &|b, w| {
+                assert!(w < 3);
+                counts[b].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+        }
+        pool.rest();
+    }
+}

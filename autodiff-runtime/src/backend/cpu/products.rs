@@ -1,0 +1,138 @@
+//! Products of dense matrices in fixed blocks, and of sparse with dense ones.
+#![allow(unsafe_code, reason = "the matrix product takes pointers")]
+
+use super::lanes::{Isa, Lanes};
+use super::memory::Memory;
+use super::pool::Pool;
+use crate::plan::{Product, SparseProduct};
+
+/// Parts of one product: about this many in all, each with its own rows and columns of the result.
+const N_PARTS: usize = 8;
+
+/// Runs a dense product.
+pub(super) fn dense<E: Lanes>(p: &Product, mem: &Memory<E>, pool: &Pool) {
+    let n_batch: usize = p.batch.iter().map(|b| b[0]).product();
+    let [m, n, k] = p.size;
+    let work = m * n * k;
+    let parts = if work < 1 << 15 { 1 } else { N_PARTS.div_ceil(n_batch) };
+    // The longer side is cut, in multiples of what the kernel takes at once.
+    let along_m = m >= n;
+    let longer = m.max(n);
+    let step = longer.div_ceil(parts).next_multiple_of(16);
+    let parts = longer.div_ceil(step);
+    pool.run(n_batch * parts, &|block, _| {
+        let (batch, part) = (block / parts, block % parts);
+        let mut at = [0; 3];
+        let mut rest = batch;
+        for b in p.batch.iter().rev() {
+            let i = rest % b[0];
+            rest /= b[0];
+            (0..3).for_each(|x| at[x] += i * b[x + 1]);
+        }
+        let from = part * step;
+        let len = step.min(longer - from);
+        let size = if along_m { [len, n, k] } else { [m, len, k] };
+        if along_m {
+            at[0] += from * p.a_step[0];
+            at[2] += from * p.c_step[0];
+        } else {
+            at[1] += from * p.b_step[1];
+            at[2] += from * p.c_step[1];
+        }
+        again(p, mem, size, at);
+    });
+}
+
+/// Adds up the products along further contracted dimensions.
+fn again<E: Lanes>(p: &Product, mem: &Memory<E>, size: [usize; 3], at: [usize; 3]) {
+    let n_again: usize = p.again.iter().map(|a| a[0]).product();
+    for step in 0..n_again {
+        let mut here = at;
+        let mut rest = step;
+        for a in p.again.iter().rev() {
+            let i = rest % a[0];
+            rest /= a[0];
+            here[0] += i * a[1];
+            here[1] += i * a[2];
+        }
+        multiply(p, mem, size, here, step > 0);
+    }
+}
+
+fn multiply<E: Lanes>(p: &Product, mem: &Memory<E>, size: [usize; 3], at: [usize; 3], add: bool) {
+    let [m, n, k] = size;
+    let extent = |steps: [usize; 2], a: usize, b: usize| (a - 1) * steps[0] + (b - 1) * steps[1] + 1;
+    let a = mem.read(p.a, at[0], extent(p.a_step, m, k));
+    let b = mem.read(p.b, at[1], extent(p.b_step, k, n));
+    // Blocks of one product interleave in memory when columns are cut: the range is checked, the elements are disjoint.
+    let c = mem.address(p.c, at[2], extent(p.c_step, m, n));
+    let [alpha, one] = [if add { 1.0 } else { 0.0 }, 1.0].map(E::from_f64);
+    // SAFETY: the three ranges were checked against the sizes and steps; C overlaps neither A nor B, by the plan.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c,
+            p.c_step[1] as isize,
+            p.c_step[0] as isize,
+            add,
+            a.as_ptr(),
+            p.a_step[1] as isize,
+            p.a_step[0] as isize,
+            b.as_ptr(),
+            p.b_step[1] as isize,
+            p.b_step[0] as isize,
+            alpha,
+            one,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Runs a product with a sparse factor: each block does some rows of the result.
+pub(super) fn sparse<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, pool: &Pool, isa: Isa) {
+    let [rows, cols] = p.size;
+    let n_blocks = rows.div_ceil(8).min(16);
+    let pattern = mem.pattern(p.pattern.index());
+    let nnz = pattern.range(0, pattern.offsets.len() - 1).len();
+    let values = mem.read(p.values, 0, nnz);
+    let dense = mem.read(p.dense, 0, mem.len(p.dense));
+    pool.run(n_blocks, &|block, _| {
+        for r in block * rows / n_blocks..(block + 1) * rows / n_blocks {
+            let row_extent = (cols - 1) * p.to_step[1] + 1;
+            let to = mem.write(p.to, r * p.to_step[0], row_extent);
+            if p.to_step[1] == 1 || cols == 1 {
+                to.fill(E::default());
+            } else {
+                (0..cols).for_each(|c| to[c * p.to_step[1]] = E::default());
+            }
+            let mut add = |v: E, other: usize| {
+                let base = other * p.dense_step[0];
+                if p.to_step[1] == 1 && p.dense_step[1] == 1 {
+                    E::add_scaled(isa, to, v, &dense[base..base + cols]);
+                } else {
+                    for c in 0..cols {
+                        let at = &mut to[c * p.to_step[1]];
+                        *at = E::from_f64(
+                            at.to_f64() + v.to_f64() * dense[base + c * p.dense_step[1]].to_f64(),
+                        );
+                    }
+                }
+            };
+            if p.transposed {
+                let range = pattern.column_offsets[r] as usize..pattern.column_offsets[r + 1] as usize;
+                for k in range {
+                    add(values[pattern.places[k] as usize], pattern.rows[k] as usize);
+                }
+            } else {
+                for k in pattern.range(r, r + 1) {
+                    add(values[k], pattern.columns[k] as usize);
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,324 @@
+//! A prepared program at work: binds feeds and variables to the plan's slots and runs its steps.
+
+use super::feeds::{ByColumn, check, index_limits};
+use super::lanes::{Isa, Lanes};
+use super::memory::{Aligned, Memory, Pattern};
+use super::pool::Pool;
+use super::tiles::{Block, Partials, Scratch, combine};
+use super::{products, walk};
+use crate::backend::Executable;
+use crate::backend::reference::evaluate;
+use crate::element::Element;
+use crate::graph::{Dtype, NodeId, Storage};
+use crate::plan::{Home, Kernel, Plan, SlotId, Step, StepGraph};
+use crate::store::{CsrView, Feed, RunError, StepKey, Variables};
+
+/// A plan with its memory.
+pub(super) struct Prepared<E> {
+    step: StepGraph,
+    plan: Plan,
+    limits: Vec<usize>,
+    isa: Isa,
+    pool: Pool,
+    memory: Memory<E>,
+    reals: Aligned<E>,
+    indices: Vec<u32>,
+    nonzeros: Vec<Vec<E>>,
+    by_column: Vec<Option<ByColumn>>,
+    scratch: Vec<Scratch<E>>,
+    partials: Partials<E>,
+    /// Results of indices as reals; empty for the others.
+    converted: Vec<Vec<E>>,
+    /// Slot in the store of each variable.
+    stored: Vec<usize>,
+}
+
+impl<E: Lanes> Prepared<E> {
+    /// Allocates everything a run needs.
+    pub fn new(step: StepGraph, plan: Plan, threads: usize) -> Self {
+        let kernels =
+            || plan.steps.iter().filter_map(|s| if let Step::Kernel(k) = s { Some(k) } else { None });
+        let most = |f: &dyn Fn(&Kernel) -> usize| kernels().map(f).max().unwrap_or(0);
+        let threads = threads.max(1);
+        let partials = Partials {
+            numbers: Aligned::new(most(&|k| k.n_blocks * k.n_partial[0])),
+            doubles: Aligned::new(most(&|k| k.n_blocks * k.n_partial[1])),
+        };
+        let mut by_column: Vec<Option<ByColumn>> = plan.graph.inputs().iter().map(|_| None).collect();
+        for s in &plan.steps {
+            if let Step::SparseProduct(p) = s
+                && p.transposed
+            {
+                by_column[p.pattern.index()] = Some(ByColumn::default());
+            }
+        }
+        let mut reals = Aligned::new(plan.arena[0]);
+        let mut indices = vec![0; plan.arena[1]];
+        for s in &plan.slots {
+            match s.home {
+                Home::Const(at, c) => reals.as_mut_slice()[at] = E::from_f64(c),
+                Home::Iota(at) => (0..s.len).for_each(|i| indices[at + i] = i as u32),
+                _ => {}
+            }
+        }
+        let converted = plan.outputs.iter().map(|(_, slot)| match plan.slots[slot.index()].dtype {
+            Dtype::Index => vec![E::default(); plan.slots[slot.index()].len],
+            Dtype::Real => vec![],
+        });
+        Self {
+            limits: index_limits(&step.graph),
+            isa: Isa::detect(),
+            pool: Pool::new(threads),
+            memory: Memory::default(),
+            nonzeros: vec![vec![]; plan.slots.len()],
+            by_column,
+            scratch: (0..threads).map(|_| Scratch::for_kernels(kernels())).collect(),
+            partials,
+            converted: converted.collect(),
+            stored: vec![],
+            reals,
+            indices,
+            step,
+            plan,
+        }
+    }
+
+    /// Finds the variables, adding moments that are missing.
+    fn bind_variables(&mut self, variables: &mut Variables<E>) -> Result<(), RunError> {
+        let g = &self.plan.graph;
+        self.stored.clear();
+        for decl in g.variables() {
+            let expected = g.n_elements(&decl.axes);
+            if variables.get(&decl.name).is_none() && self.step.moments.contains(&decl.name) {
+                variables.set(&decl.name, vec![E::default(); expected]);
+            }
+            let slot = variables.slot_of(&decl.name);
+            let found = slot.map_or(0, |s| variables.slot(s).len());
+            match slot {
+                Some(s) if found == expected => self.stored.push(s),
+                _ => return Err(RunError::Variable { name: decl.name.clone(), expected, found }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Points every slot at its memory.
+    fn bind_memory(&mut self, variables: &mut Variables<E>, feeds: &[Feed<'_, E>]) {
+        let g = &self.plan.graph;
+        let mem = &mut self.memory;
+        mem.clear(self.plan.slots.len(), g.inputs().len());
+        for (i, (decl, feed)) in g.inputs().iter().zip(feeds).enumerate() {
+            if let (Storage::Csr, Feed::Csr(m)) = (decl.storage, feed) {
+                let n_columns = g.size(decl.axes.as_slice()[1]);
+                if let Some(by) = &mut self.by_column[i] {
+                    by.fill(m.offsets, m.columns, n_columns);
+                }
+                mem.set_pattern(i, pattern(m, self.by_column[i].as_ref()));
+            }
+        }
+        let nnz = |i: usize| match feeds.get(i) {
+            Some(Feed::Csr(m)) => m.offsets[m.offsets.len() - 1] - m.offsets[0],
+            _ => 0,
+        };
+        for (at, slot) in self.plan.slots.iter().enumerate() {
+            match slot.home {
+                Home::Input(i) => match feeds[i.index()] {
+                    Feed::Dense(x) => mem.set_shared(at, x),
+                    Feed::Index(x) => mem.set_shared_index(at, x),
+                    Feed::Csr(m) => {
+                        mem.set_shared(at, &m.values[m.offsets[0]..m.offsets[m.offsets.len() - 1]]);
+                    }
+                },
+                Home::Variable(v) => mem.set(at, variables.slot_mut(self.stored[v.index()])),
+                Home::Arena(from) | Home::Const(from, _) if slot.dtype == Dtype::Real => {
+                    mem.set(at, self.reals.part(from, slot.len));
+                }
+                Home::Arena(from) | Home::Iota(from) => {
+                    mem.set_index(at, &mut self.indices[from..from + slot.len]);
+                }
+                Home::Const(..) => {}
+                Home::NonZeros(i) => {
+                    let n = nnz(i.index());
+                    if self.nonzeros[at].len() < n {
+                        self.nonzeros[at].resize(n, E::default());
+                    }
+                    mem.set(at, &mut self.nonzeros[at]);
+                }
+            }
+        }
+    }
+
+    fn execute(&self, key: StepKey) -> Result<(), NotFinite> {
+        self.check_loss(0)?;
+        for (i, step) in self.plan.steps.iter().enumerate() {
+            self.one(step, key);
+            self.check_loss(i + 1)?;
+        }
+        Ok(())
+    }
+
+    fn one(&self, step: &Step, key: StepKey) {
+        let (mem, pool) = (&self.memory, &self.pool);
+        let index = |s: SlotId| self.plan.slots[s.index()].dtype == Dtype::Index;
+        match step {
+            Step::Kernel(k) => {
+                pool.run(k.n_blocks, &|index, worker| {
+                    let scratch = &self.scratch[worker];
+                    Block { isa: self.isa, kernel: k, mem, scratch, partials: &self.partials, index }.run();
+                });
+                combine(self.isa, k, mem, &self.partials);
+            }
+            Step::Product(p) => products::dense(p, mem, pool),
+            Step::SparseProduct(p) => products::sparse(p, mem, pool, self.isa),
+            Step::Reduce(r) => walk::reduce(r, mem, pool),
+            Step::Copy(c) => walk::copy(c, index(c.to), mem, pool),
+            Step::Lookup(l) => walk::lookup(l, index(l.data), mem, pool),
+            Step::Draw(d) => walk::random(d, key, mem, pool),
+        }
+    }
+
+    /// Once the loss is there, whether it is finite.
+    fn check_loss(&self, done: usize) -> Result<(), NotFinite> {
+        match self.plan.loss {
+            Some((slot, after)) if after == done => {
+                let loss = self.memory.read(slot, 0, 1)[0].to_f64();
+                if loss.is_finite() { Ok(()) } else { Err(NotFinite(loss)) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Updates that could not be made in place, and results of indices.
+    fn commit(&mut self, variables: &mut Variables<E>) {
+        for (v, slot) in &self.plan.commits {
+            let to = variables.slot_mut(self.stored[v.index()]);
+            let n = to.len();
+            to.copy_from_slice(self.memory.read(*slot, 0, n));
+        }
+        for ((_, slot), to) in self.plan.outputs.iter().zip(&mut self.converted) {
+            if !to.is_empty() {
+                let from = self.memory.read_index(*slot);
+                to.iter_mut().zip(from).for_each(|(t, f)| *t = E::from_f64(f64::from(*f)));
+            }
+        }
+    }
+}
+
+/// The loss is not finite.
+struct NotFinite(f64);
+
+fn pattern<'a, E>(m: &CsrView<'a, E>, by: Option<&'a ByColumn>) -> Pattern<'a> {
+    let base = m.offsets[0];
+    Pattern {
+        offsets: m.offsets,
+        columns: &m.columns[base..m.offsets[m.offsets.len() - 1]],
+        column_offsets: by.map_or(&[], |b| &b.offsets),
+        rows: by.map_or(&[], |b| &b.rows),
+        places: by.map_or(&[], |b| &b.places),
+    }
+}
+
+impl<E: Lanes> Executable<E> for Prepared<E> {
+    fn run(
+        &mut self,
+        variables: &mut Variables<E>,
+        feeds: &[Feed<'_, E>],
+        key: StepKey,
+    ) -> Result<(), RunError> {
+        check(&self.plan.graph, &self.limits, feeds)?;
+        self.bind_variables(variables)?;
+        self.bind_memory(variables, feeds);
+        self.pool.wake();
+        let outcome = self.execute(key);
+        self.pool.rest();
+        match outcome {
+            Ok(()) => {
+                self.commit(variables);
+                Ok(())
+            }
+            Err(NotFinite(loss)) => Err(first_non_finite(&self.step, variables, feeds, key, loss)),
+        }
+    }
+
+    fn output(&self, name: &str) -> Option<&[E]> {
+        let i = self.plan.outputs.iter().position(|(n, _)| n == name)?;
+        let slot = &self.plan.slots[self.plan.outputs[i].1.index()];
+        match slot.home {
+            Home::Arena(from) if slot.dtype == Dtype::Real => Some(self.reals.part(from, slot.len)),
+            _ => Some(&self.converted[i]),
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.plan.to_string()
+    }
+}
+
+/// Names the first node, in evaluation order, with a value that is not finite: by the reference evaluator, from the
+/// variables as they were (a failed run leaves them alone).
+fn first_non_finite<E: Element>(
+    step: &StepGraph,
+    variables: &Variables<E>,
+    feeds: &[Feed<'_, E>],
+    key: StepKey,
+    loss: f64,
+) -> RunError {
+    let g = &step.graph;
+    let widen = |x: &[E]| x.iter().map(|v| v.to_f64()).collect::<Vec<f64>>();
+    let mut wide = Variables::new();
+    variables.iter().for_each(|(n, v)| wide.set(n, widen(v)));
+    let real: Vec<Vec<f64>> = feeds
+        .iter()
+        .map(|f| match f {
+            Feed::Dense(x) => widen(x),
+            Feed::Csr(m) => widen(m.values),
+            Feed::Index(_) => vec![],
+        })
+        .collect();
+    let feeds: Vec<Feed<'_, f64>> = feeds
+        .iter()
+        .zip(&real)
+        .map(|(f, v)| match f {
+            Feed::Dense(_) => Feed::Dense(v),
+            Feed::Csr(m) => Feed::Csr(CsrView { offsets: m.offsets, columns: m.columns, values: v }),
+            Feed::Index(i) => Feed::Index(i),
+        })
+        .collect();
+    let loss_node = step.loss.as_deref().and_then(|name| g.find_output(name));
+    let wanted: Vec<NodeId> = loss_node.map_or(vec![], |l| needed(step, l));
+    let values = evaluate(g, &wanted, &wide, &feeds, key).unwrap_or_default();
+    // Rounding to the element type can overflow where double precision does not.
+    let found = wanted.iter().zip(&values).find_map(|(id, v)| {
+        let at = v.iter().position(|x| !E::from_f64(*x).to_f64().is_finite())?;
+        Some((*id, at, v[at]))
+    });
+    match found {
+        Some((id, at, value)) => {
+            let node = g.node(id);
+            let what = format!(
+                "{value} at element {at} of %{} over {}: {:?}",
+                id.index(),
+                g.show_axes(&node.axes),
+                node.op
+            );
+            RunError::NonFinite { what, origin: node.origin }
+        }
+        None => RunError::NonFinite {
+            what: format!("the loss is {loss}, though every value is finite in double precision"),
+            origin: loss_node.map_or_else(Default::default, |l| g.node(l).origin),
+        },
+    }
+}
+
+/// The nodes that the loss depends on, in evaluation order.
+fn needed(step: &StepGraph, loss: NodeId) -> Vec<NodeId> {
+    let g = &step.graph;
+    let mut live = vec![false; g.nodes().len()];
+    live[loss.index()] = true;
+    for id in g.node_ids().rev() {
+        if live[id.index()] {
+            g.node(id).op.operands().iter().for_each(|o| live[o.index()] = true);
+        }
+    }
+    g.node_ids().filter(|id| live[id.index()]).collect()
+}

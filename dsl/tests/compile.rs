@@ -1,0 +1,54 @@
+//! Programs through the whole compiler.
+
+use dsl::diagnostic::{Code, render};
+use dsl::source::Sources;
+use dsl::{Library, Settings, compile};
+
+struct Nothing;
+
+impl Library for Nothing {
+    fn find(&self, _: &str) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// Codes and rendered text of a program's messages.
+fn messages(text: &str) -> (Vec<Code>, String) {
+    let mut sources = Sources::new();
+    let file = sources.add("m.svi", text);
+    let (_, found) = compile(&mut sources, file, &Settings::default(), &Nothing);
+    (found.iter().map(|d| d.code).collect(), render(&sources, &found, false))
+}
+
+const HEAD: &str = "dim cell, gene\ndata { x : count[cell, gene] from X }\n";
+
+#[test]
+fn what_is_not_compiled_is_refused_where_it_stands() {
+    let model = "model { rate ~ Gamma(concentration = 1, rate = 1)\n plate cell { observe x ~ Poisson(rate = rate) } }";
+    let (codes, text) = messages(&format!("{HEAD}{model}\nguide {{ rate ~ point }}"));
+    assert_eq!(codes, [Code::E0106], "{text}");
+    assert!(text.contains("the guide's `point`"), "{text}");
+}
+
+#[test]
+fn a_misspelt_name_gives_one_message_with_the_nearest() {
+    let model = "param theta[gene] : positive\nmodel { plate cell { observe x ~ Poisson(rate = thetta) } }";
+    let (codes, text) = messages(&format!("{HEAD}{model}"));
+    assert_eq!(codes, [Code::E0201], "{text}");
+    assert!(text.contains("did you mean `theta`"), "{text}");
+}
+
+#[test]
+fn supports_are_checked() {
+    let model = "param a[gene]\nmodel { plate cell { observe x ~ Poisson(rate = a) } }";
+    let (codes, text) = messages(&format!("{HEAD}{model}"));
+    assert_eq!(codes, [Code::E0401], "{text}");
+}
+
+#[test]
+fn a_net_that_calls_itself_is_refused() {
+    let net = "dim h = 2\nparam a : positive\nnet f(v[gene]) { return f(v) }";
+    let model = "model { plate cell { y = f(log1p(x))\n observe x ~ Poisson(rate = a) } }";
+    let (codes, text) = messages(&format!("{HEAD}{net}\n{model}"));
+    assert!(!codes.is_empty() && codes.iter().all(|c| *c == Code::E0208), "{text}");
+}

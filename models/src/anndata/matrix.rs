@@ -1,0 +1,216 @@
+//! Matrices in memory: compressed sparse rows, or dense rows. Values are f32.
+
+/// A sparse matrix by rows.
+///
+/// `indptr` has `n_rows + 1` entries, starts at 0, never falls, and ends at the number of stored values. Within a
+/// row `indices` rise strictly and are below `n_cols`. Values may be explicit zeros.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Csr {
+    /// Rows: cells, where it holds expression.
+    pub n_rows: usize,
+    /// Columns: genes, where it holds expression.
+    pub n_cols: usize,
+    /// Where each row starts in `indices` and `values`.
+    pub indptr: Vec<u64>,
+    /// The column of each stored value.
+    pub indices: Vec<u32>,
+    /// The stored values.
+    pub values: Vec<f32>,
+}
+
+/// A dense matrix, row-major: the value of row `i`, column `j` is `values[i * n_cols + j]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dense {
+    /// Rows.
+    pub n_rows: usize,
+    /// Columns.
+    pub n_cols: usize,
+    /// `n_rows * n_cols` values.
+    pub values: Vec<f32>,
+}
+
+/// A matrix as a file holds it: sparse stays sparse (columns-first files are turned into rows), dense stays dense.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Matrix {
+    /// Compressed sparse rows.
+    Csr(Csr),
+    /// Dense rows.
+    Dense(Dense),
+}
+
+impl Csr {
+    /// The columns and values stored in row `row`.
+    ///
+    /// # Panics
+    /// When `row >= n_rows`.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let (from, to) = (self.indptr[row] as usize, self.indptr[row + 1] as usize);
+        (&self.indices[from..to], &self.values[from..to])
+    }
+
+    /// The same matrix, dense.
+    pub fn to_dense(&self) -> Dense {
+        let mut dense = Dense::zeros(self.n_rows, self.n_cols);
+        for row in 0..self.n_rows {
+            let (columns, values) = self.row(row);
+            for (&column, &value) in columns.iter().zip(values) {
+                dense.values[row * self.n_cols + column as usize] = value;
+            }
+        }
+        dense
+    }
+
+    /// The same matrix with compressed columns read as rows: shape `n_cols` by `n_rows`.
+    pub fn transposed(&self) -> Csr {
+        let mut indptr = vec![0u64; self.n_cols + 1];
+        for &column in &self.indices {
+            indptr[column as usize + 1] += 1;
+        }
+        for column in 0..self.n_cols {
+            indptr[column + 1] += indptr[column];
+        }
+        let mut next = indptr.clone();
+        let mut indices = vec![0u32; self.indices.len()];
+        let mut values = vec![0f32; self.values.len()];
+        for row in 0..self.n_rows {
+            let (columns, row_values) = self.row(row);
+            for (&column, &value) in columns.iter().zip(row_values) {
+                let at = next[column as usize] as usize;
+                next[column as usize] += 1;
+                indices[at] = row as u32;
+                values[at] = value;
+            }
+        }
+        Csr { n_rows: self.n_cols, n_cols: self.n_rows, indptr, indices, values }
+    }
+}
+
+impl Dense {
+    /// All zeros, `n_rows` by `n_cols`.
+    pub fn zeros(n_rows: usize, n_cols: usize) -> Self {
+        Self { n_rows, n_cols, values: vec![0.0; n_rows * n_cols] }
+    }
+
+    /// Row `row`, `n_cols` values.
+    ///
+    /// # Panics
+    /// When `row >= n_rows`.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.n_cols..(row + 1) * self.n_cols]
+    }
+}
+
+impl Matrix {
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        match self {
+            Self::Csr(m) => m.n_rows,
+            Self::Dense(m) => m.n_rows,
+        }
+    }
+
+    /// Number of columns.
+    pub fn n_cols(&self) -> usize {
+        match self {
+            Self::Csr(m) => m.n_cols,
+            Self::Dense(m) => m.n_cols,
+        }
+    }
+
+    /// The stored values: all of them if dense, without the implied zeros if sparse.
+    pub fn values(&self) -> &[f32] {
+        match self {
+            Self::Csr(m) => &m.values,
+            Self::Dense(m) => &m.values,
+        }
+    }
+
+    /// Writes row `row` densely into `out`, which has `n_cols` elements.
+    ///
+    /// # Panics
+    /// When `row` or the length of `out` does not fit.
+    pub fn copy_row(&self, row: usize, out: &mut [f32]) {
+        match self {
+            Self::Dense(m) => out.copy_from_slice(m.row(row)),
+            Self::Csr(m) => {
+                assert_eq!(out.len(), m.n_cols, "a row has as many values as there are columns");
+                out.fill(0.0);
+                let (columns, values) = m.row(row);
+                for (&column, &value) in columns.iter().zip(values) {
+                    out[column as usize] = value;
+                }
+            }
+        }
+    }
+
+    /// Calls `visit(column, value)` for each stored value of row `row` in rising order of column.
+    pub fn for_each_in_row(&self, row: usize, mut visit: impl FnMut(usize, f32)) {
+        match self {
+            Self::Dense(m) => m.row(row).iter().enumerate().for_each(|(column, &v)| visit(column, v)),
+            Self::Csr(m) => {
+                let (columns, values) = m.row(row);
+                columns.iter().zip(values).for_each(|(&column, &v)| visit(column as usize, v));
+            }
+        }
+    }
+
+    /// The sum of each row, in f64.
+    pub fn row_totals(&self) -> Vec<f64> {
+        (0..self.n_rows())
+            .map(|row| {
+                let mut total = 0.0;
+                self.for_each_in_row(row, |_, value| total += f64::from(value));
+                total
+            })
+            .collect()
+    }
+
+    /// The same matrix, dense.
+    pub fn to_dense(&self) -> Dense {
+        match self {
+            Self::Csr(m) => m.to_dense(),
+            Self::Dense(m) => m.clone(),
+        }
+    }
+
+    /// New columns `0..sources.len()`, each taken from the old column `sources[new]`, or zero where that is `None`.
+    /// An old column may be used once at most. Sparse stays sparse.
+    pub fn with_columns(&self, sources: &[Option<usize>]) -> Matrix {
+        match self {
+            Self::Dense(m) => {
+                let mut out = Dense::zeros(m.n_rows, sources.len());
+                for row in 0..m.n_rows {
+                    let from = m.row(row);
+                    let to = &mut out.values[row * sources.len()..(row + 1) * sources.len()];
+                    for (value, source) in to.iter_mut().zip(sources) {
+                        *value = source.map_or(0.0, |s| from[s]);
+                    }
+                }
+                Self::Dense(out)
+            }
+            Self::Csr(m) => Self::Csr(csr_with_columns(m, sources)),
+        }
+    }
+}
+
+fn csr_with_columns(m: &Csr, sources: &[Option<usize>]) -> Csr {
+    let mut target = vec![None; m.n_cols];
+    for (new, source) in sources.iter().enumerate() {
+        if let Some(old) = *source {
+            target[old] = Some(new as u32);
+        }
+    }
+    let mut out = Csr { n_rows: m.n_rows, n_cols: sources.len(), indptr: vec![0], ..Csr::default() };
+    let mut row_values: Vec<(u32, f32)> = Vec::new();
+    for row in 0..m.n_rows {
+        let (columns, values) = m.row(row);
+        row_values.clear();
+        row_values
+            .extend(columns.iter().zip(values).filter_map(|(&c, &v)| target[c as usize].map(|new| (new, v))));
+        row_values.sort_unstable_by_key(|&(column, _)| column);
+        out.indices.extend(row_values.iter().map(|&(column, _)| column));
+        out.values.extend(row_values.iter().map(|&(_, value)| value));
+        out.indptr.push(out.indices.len() as u64);
+    }
+    out
+}

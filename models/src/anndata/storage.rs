@@ -1,0 +1,522 @@
+//! The gate to HDF5: everything read passes here, and nothing is allocated before its size is believed.
+//!
+//! A file is not trusted. A dataset may claim any shape, so its claim is compared with the bytes it really occupies
+//! ([`check_claim`]); links and storage outside the file are refused; text is checked for UTF-8; enums are read as
+//! integers, because a stored `bool` may hold any byte.
+
+use std::path::Path;
+
+use hdf5::types::{FixedAscii, FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use hdf5::{Container, Dataset, Group, H5Type};
+
+use super::error::{DataError, DataErrorKind};
+
+/// The most that compression may have shrunk data, in bytes out per byte in (deflate reaches 1032).
+const MAX_RATIO: u64 = 1100;
+/// Claims up to this many bytes pass whatever they occupy.
+const FREE_BYTES: u64 = 64 << 20;
+/// No element of a file may claim more bytes than this.
+const MAX_BYTES: u64 = 1 << 40;
+/// How many elements are read at a time.
+const BLOCK: usize = 1 << 20;
+/// The most elements an attribute may have.
+const MAX_ATTRIBUTE: usize = 1 << 24;
+
+/// Where a reader is: the file, and the field as its user addresses it.
+#[derive(Clone, Debug)]
+pub(super) struct Place<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// The field, such as `obs.batch`.
+    pub field: String,
+}
+
+impl<'a> Place<'a> {
+    /// The place of `field` in `file`.
+    pub fn new(file: &'a Path, field: impl Into<String>) -> Self {
+        Self { file, field: field.into() }
+    }
+
+    /// The place of the part `name` of this field.
+    pub fn child(&self, name: &str) -> Self {
+        let field = if self.field.is_empty() { name.to_owned() } else { format!("{}/{name}", self.field) };
+        Self { file: self.file, field }
+    }
+
+    /// An error: damaged, inconsistent or unsupported.
+    pub fn malformed(&self, message: impl Into<String>) -> DataError {
+        DataError::new(DataErrorKind::Malformed, self.file, self.field.clone(), message)
+    }
+
+    /// An error: there is no such field.
+    pub fn absent(&self, message: impl Into<String>) -> DataError {
+        DataError::new(DataErrorKind::Absent, self.file, self.field.clone(), message)
+    }
+
+    /// An error that the HDF5 library reported while doing `doing`.
+    pub fn hdf5(&self, doing: &str, error: &hdf5::Error) -> DataError {
+        self.malformed(format!("HDF5 cannot {doing}: {}", first_line(&error.to_string())))
+            .with_help("the file may be damaged: check it with `h5dump -H`, or fetch it again")
+    }
+}
+
+/// The first line of an error text, without the trailing period.
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// A named member of a group.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// A group: data frames, sparse matrices, dictionaries.
+    Group(Group),
+    /// A dataset: arrays and scalars.
+    Dataset(Dataset),
+}
+
+/// The member `name` of `group`, or `None` if there is none.
+pub(super) fn member(group: &Group, name: &str, place: &Place<'_>) -> Result<Option<Node>, DataError> {
+    if name.is_empty() || name == "." || name.contains('/') || name.contains('\0') || !group.link_exists(name)
+    {
+        return Ok(None);
+    }
+    let home = group.filename();
+    let foreign =
+        || place.malformed("it is a link to another file").with_help("copy the data into this file");
+    if let Ok(found) = group.group(name) {
+        return if found.filename() == home { Ok(Some(Node::Group(found))) } else { Err(foreign()) };
+    }
+    let found = group.dataset(name).map_err(|e| place.hdf5("open it", &e))?;
+    if found.filename() == home { Ok(Some(Node::Dataset(found))) } else { Err(foreign()) }
+}
+
+/// The names of the members of `group`, sorted.
+pub(super) fn member_names(group: &Group, place: &Place<'_>) -> Result<Vec<String>, DataError> {
+    let mut names = group.member_names().map_err(|e| place.hdf5("list it", &e))?;
+    names.sort();
+    Ok(names)
+}
+
+/// The member `name` of `group`, which must be a dataset.
+pub(super) fn dataset(group: &Group, name: &str, place: &Place<'_>) -> Result<Dataset, DataError> {
+    let place = place.child(name);
+    match member(group, name, &place)? {
+        Some(Node::Dataset(found)) => Ok(found),
+        Some(Node::Group(_)) => Err(place.malformed("a dataset is expected, a group was found")),
+        None => Err(place.malformed("it is missing")),
+    }
+}
+
+/// The element type of `data`.
+pub(super) fn element_type(data: &Container, place: &Place<'_>) -> Result<TypeDescriptor, DataError> {
+    data.dtype().and_then(|t| t.to_descriptor()).map_err(|e| place.hdf5("understand its type", &e))
+}
+
+/// Checks that what `data` claims to hold can be true, and that it can be decoded; gives its shape.
+///
+/// # Errors
+/// More bytes than its storage could unpack to, storage outside the file, a filter that is not available.
+pub(super) fn check_claim(data: &Dataset, place: &Place<'_>) -> Result<Vec<usize>, DataError> {
+    let plan = data.dcpl().map_err(|e| place.hdf5("read its layout", &e))?;
+    let outside = !plan.external().is_empty() || plan.layout() == hdf5::dataset::Layout::Virtual;
+    if outside {
+        return Err(place.malformed("its values lie in another file").with_help("copy them into this file"));
+    }
+    let filters = plan.get_filters().map_err(|e| place.hdf5("read its filters", &e))?;
+    for filter in &filters {
+        if !filter.is_available() {
+            return Err(unknown_filter(filter, place));
+        }
+    }
+    let space = data.space().map_err(|e| place.hdf5("read its shape", &e))?;
+    let shape = if space.is_null() { vec![0] } else { space.shape() };
+    let width = data.dtype().map_err(|e| place.hdf5("read its type", &e))?.size();
+    let file_bytes = std::fs::metadata(place.file).map_or(u64::MAX, |m| m.len());
+    let stored = data.storage_size().min(file_bytes);
+    let bound = if filters.is_empty() { stored } else { stored.saturating_mul(MAX_RATIO) };
+    let bound = bound.clamp(FREE_BYTES, MAX_BYTES);
+    check_bytes(&shape, width, bound, stored, place)?;
+    if let Some(chunk) = data.chunk() {
+        check_bytes(&chunk, width, bound, stored, place)?;
+    }
+    Ok(shape)
+}
+
+fn check_bytes(
+    shape: &[usize],
+    width: usize,
+    bound: u64,
+    stored: u64,
+    place: &Place<'_>,
+) -> Result<(), DataError> {
+    let claim = shape.iter().try_fold(width.max(1) as u64, |bytes, &n| bytes.checked_mul(n as u64));
+    match claim {
+        Some(claim) if claim <= bound => Ok(()),
+        _ => Err(place.malformed(format!(
+            "it claims a shape of {shape:?} with {width} bytes each, which its {stored} stored bytes cannot hold"
+        ))),
+    }
+}
+
+fn unknown_filter(filter: &hdf5::filters::Filter, place: &Place<'_>) -> DataError {
+    let name = match filter.id() {
+        307 => "bzip2",
+        32000 => "LZF",
+        32001 => "Blosc",
+        32004 => "LZ4",
+        32008 => "bitshuffle",
+        32013 => "ZFP",
+        32015 => "Zstandard",
+        32026 => "Blosc2",
+        4 => "SZIP",
+        _ => "unknown",
+    };
+    place
+        .malformed(format!(
+            "it is compressed with the HDF5 filter {} ({name}), which is not built in",
+            filter.id()
+        ))
+        .with_help("write the file again in Python: adata.write_h5ad(\"new.h5ad\", compression=\"gzip\")")
+}
+
+/// Part of the first axis of a dataset, or all of an attribute or scalar.
+#[derive(Clone, Copy)]
+enum Rows {
+    All,
+    Range(usize, usize),
+}
+
+fn read_rows<T: H5Type>(data: &Container, rows: Rows, n_axes: usize) -> hdf5::Result<Vec<T>> {
+    let Rows::Range(from, to) = rows else { return data.read_raw() };
+    let flat = |values: ndarray::ArrayD<T>| values.into_iter().collect();
+    match n_axes {
+        1 => data.read_slice_1d::<T, _>(ndarray::s![from..to]).map(|a| a.into_iter().collect()),
+        2 => data.read_slice_2d::<T, _>(ndarray::s![from..to, ..]).map(|a| a.into_iter().collect()),
+        3 => data.read_slice::<T, _, ndarray::IxDyn>(ndarray::s![from..to, .., ..]).map(flat),
+        _ => data.read_raw(),
+    }
+}
+
+/// Calls `take` with successive runs of the elements of `data` in memory order; `wide` elements at most are wanted
+/// at once, but a run covers whole chunks.
+fn for_each_block<T: H5Type>(
+    data: &Dataset,
+    shape: &[usize],
+    wide: usize,
+    place: &Place<'_>,
+    mut take: impl FnMut(Vec<T>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    if shape.contains(&0) {
+        return Ok(());
+    }
+    let failed = |e: hdf5::Error| place.hdf5("read it", &e);
+    if shape.is_empty() || shape.len() > 3 {
+        return take(read_rows(data, Rows::All, shape.len()).map_err(failed)?);
+    }
+    let n_rows = shape[0];
+    let row_width: usize = shape[1..].iter().product();
+    let chunk_rows = data.chunk().and_then(|c| c.first().copied()).unwrap_or(1).clamp(1, n_rows);
+    let step = (wide / row_width.max(1)).max(1).div_ceil(chunk_rows) * chunk_rows;
+    let mut from = 0;
+    while from < n_rows {
+        let to = from.saturating_add(step).min(n_rows);
+        take(read_rows(data, Rows::Range(from, to), shape.len()).map_err(failed)?)?;
+        from = to;
+    }
+    Ok(())
+}
+
+/// A vector with room for `n` elements, or an error instead of an abort.
+pub(super) fn room<T>(n: usize, place: &Place<'_>) -> Result<Vec<T>, DataError> {
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(n)
+        .map_err(|_| place.malformed(format!("there is not enough memory for its {n} elements")))?;
+    Ok(values)
+}
+
+/// All elements of `data` as f32, row-major, and its shape.
+///
+/// f64 is rounded to the nearest f32.
+///
+/// # Errors
+/// Not numbers; an integer that f32 cannot hold exactly (beyond 2^24); a finite f64 beyond the range of f32.
+pub(super) fn read_f32(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f32>, Vec<usize>), DataError> {
+    let shape = check_claim(data, place)?;
+    let mut out = room(shape.iter().product(), place)?;
+    match element_type(data, place)? {
+        TypeDescriptor::Float(FloatSize::U4)
+        | TypeDescriptor::Integer(IntSize::U1 | IntSize::U2)
+        | TypeDescriptor::Unsigned(IntSize::U1 | IntSize::U2) => {
+            for_each_block::<f32>(data, &shape, BLOCK, place, |block| {
+                out.extend_from_slice(&block);
+                Ok(())
+            })?;
+        }
+        TypeDescriptor::Float(_) => for_each_block::<f64>(data, &shape, BLOCK, place, |block| {
+            for value in block {
+                let narrow = value as f32;
+                if value.is_finite() && !narrow.is_finite() {
+                    return Err(
+                        place.malformed(format!("it holds {value:e}, beyond the range of 32-bit numbers"))
+                    );
+                }
+                out.push(narrow);
+            }
+            Ok(())
+        })?,
+        TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
+            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
+                out.extend(block.iter().map(|&v| f32::from(v)));
+                Ok(())
+            })?;
+        }
+        TypeDescriptor::Unsigned(IntSize::U8) => {
+            for_each_block::<u64>(data, &shape, BLOCK, place, |block| {
+                block.into_iter().try_for_each(|v| exact_f32(i128::from(v), place).map(|v| out.push(v)))
+            })?
+        }
+        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
+            for_each_block::<i64>(data, &shape, BLOCK, place, |block| {
+                block.into_iter().try_for_each(|v| exact_f32(i128::from(v), place).map(|v| out.push(v)))
+            })?;
+        }
+        other => return Err(not_numbers(&other, place)),
+    }
+    Ok((out, shape))
+}
+
+/// About the first `n` elements of `data` as f32, whole rows; for a look before all is read.
+pub(super) fn first_f32(data: &Dataset, n: usize, place: &Place<'_>) -> Result<Vec<f32>, DataError> {
+    let shape = check_claim(data, place)?;
+    if shape.contains(&0) {
+        return Ok(Vec::new());
+    }
+    let row_width: usize = shape.iter().skip(1).product();
+    let n_rows = (n / row_width.max(1)).clamp(1, shape.first().copied().unwrap_or(1));
+    let rows = if shape.is_empty() { Rows::All } else { Rows::Range(0, n_rows) };
+    let wide: Vec<f64> = match element_type(data, place)? {
+        TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => return Ok(Vec::new()),
+        _ => read_rows(data, rows, shape.len()).map_err(|e| place.hdf5("read it", &e))?,
+    };
+    Ok(wide.into_iter().map(|v| v as f32).collect())
+}
+
+fn exact_f32(value: i128, place: &Place<'_>) -> Result<f32, DataError> {
+    let narrow = value as f32;
+    if narrow as i128 == value {
+        return Ok(narrow);
+    }
+    Err(place.malformed(format!("it holds {value}, which 32-bit floating point cannot represent exactly")).with_help(
+        "counts this large are unusual: check the matrix, or convert it to floating point if rounding is acceptable",
+    ))
+}
+
+fn not_numbers(found: &TypeDescriptor, place: &Place<'_>) -> DataError {
+    place.malformed(format!("numbers are expected, found elements of type `{found}`"))
+}
+
+/// All elements of `data` as f64 and its shape; integers beyond 2^53 are rounded.
+pub(super) fn read_f64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f64>, Vec<usize>), DataError> {
+    let shape = check_claim(data, place)?;
+    let mut out = room(shape.iter().product(), place)?;
+    match element_type(data, place)? {
+        TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
+            for_each_block::<f64>(data, &shape, BLOCK, place, |block| {
+                out.extend_from_slice(&block);
+                Ok(())
+            })?;
+        }
+        TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
+            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
+                out.extend(block.iter().map(|&v| f64::from(v)));
+                Ok(())
+            })?;
+        }
+        other => return Err(not_numbers(&other, place)),
+    }
+    Ok((out, shape))
+}
+
+/// All elements of `data`, integers or booleans, as i64, and its shape.
+///
+/// # Errors
+/// Other element types; an unsigned value beyond i64.
+pub(super) fn read_i64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<i64>, Vec<usize>), DataError> {
+    let shape = check_claim(data, place)?;
+    let mut out = room(shape.iter().product(), place)?;
+    match element_type(data, place)? {
+        TypeDescriptor::Unsigned(IntSize::U8) => {
+            for_each_block::<u64>(data, &shape, BLOCK, place, |block| {
+                for value in block {
+                    let value = i64::try_from(value)
+                        .map_err(|_| place.malformed(format!("{value} is too large an integer")))?;
+                    out.push(value);
+                }
+                Ok(())
+            })?
+        }
+        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
+            for_each_block::<i64>(data, &shape, BLOCK, place, |block| {
+                out.extend_from_slice(&block);
+                Ok(())
+            })?;
+        }
+        TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
+            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
+                out.extend(block.iter().map(|&v| i64::from(v)));
+                Ok(())
+            })?;
+        }
+        other => {
+            return Err(place.malformed(format!("integers are expected, found elements of type `{other}`")));
+        }
+    }
+    Ok((out, shape))
+}
+
+/// All elements of `data`, a boolean array, and nothing else.
+pub(super) fn read_bool(data: &Dataset, place: &Place<'_>) -> Result<Vec<bool>, DataError> {
+    Ok(read_i64(data, place)?.0.into_iter().map(|v| v != 0).collect())
+}
+
+/// All elements of `data`, texts of fixed or variable length.
+///
+/// # Errors
+/// Other element types; text that is not UTF-8.
+pub(super) fn read_strings(data: &Dataset, place: &Place<'_>) -> Result<Vec<String>, DataError> {
+    let shape = check_claim(data, place)?;
+    let kind = element_type(data, place)?;
+    let n: usize = shape.iter().product();
+    let mut out = room(n, place)?;
+    if n == 0 {
+        return Ok(out);
+    }
+    let single = shape.is_empty() || shape.len() > 1;
+    let step = data.chunk().map_or(1, |c| c.iter().product::<usize>()).clamp(1, n);
+    let step = (BLOCK / width_of(&kind).max(1)).max(256).div_ceil(step) * step;
+    let mut from = 0;
+    while from < n {
+        let to = if single { n } else { from.saturating_add(step).min(n) };
+        let rows = if single { Rows::All } else { Rows::Range(from, to) };
+        texts(data, rows, &kind, place, &mut out)?;
+        from = to;
+    }
+    Ok(out)
+}
+
+fn width_of(kind: &TypeDescriptor) -> usize {
+    match kind {
+        TypeDescriptor::FixedAscii(n) | TypeDescriptor::FixedUnicode(n) => *n,
+        _ => 16,
+    }
+}
+
+/// Appends the texts in `rows` of `data` to `out`.
+fn texts(
+    data: &Container,
+    rows: Rows,
+    kind: &TypeDescriptor,
+    place: &Place<'_>,
+    out: &mut Vec<String>,
+) -> Result<(), DataError> {
+    // The widths are steps, because the type of an element of fixed length is a compile-time constant.
+    macro_rules! fixed {
+        ($text:ident, $n:expr, $($width:literal)*) => {
+            match $n {
+                $(n if n <= $width => push_texts::<$text<$width>>(data, rows, place, out, |t| t.as_bytes()),)*
+                n => Err(place.malformed(format!("its texts are {n} bytes wide; at most 65536 are supported"))),
+            }
+        };
+    }
+    match kind {
+        TypeDescriptor::VarLenUnicode => {
+            push_texts::<VarLenUnicode>(data, rows, place, out, |t| t.as_bytes())
+        }
+        TypeDescriptor::VarLenAscii => push_texts::<VarLenAscii>(data, rows, place, out, |t| t.as_bytes()),
+        TypeDescriptor::FixedAscii(n) => fixed!(FixedAscii, *n, 8 16 32 64 256 1024 8192 65536),
+        TypeDescriptor::FixedUnicode(n) => fixed!(FixedUnicode, *n, 8 16 32 64 256 1024 8192 65536),
+        other => Err(place.malformed(format!("texts are expected, found elements of type `{other}`"))),
+    }
+}
+
+fn push_texts<T: H5Type>(
+    data: &Container,
+    rows: Rows,
+    place: &Place<'_>,
+    out: &mut Vec<String>,
+    bytes: impl Fn(&T) -> &[u8],
+) -> Result<(), DataError> {
+    let found: Vec<T> = read_rows(data, rows, 1).map_err(|e| place.hdf5("read it", &e))?;
+    for text in &found {
+        out.push(utf8(bytes(text), place)?);
+    }
+    Ok(())
+}
+
+/// `bytes` as text.
+pub(super) fn utf8(bytes: &[u8], place: &Place<'_>) -> Result<String, DataError> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
+        place.malformed(format!("`{}` is not UTF-8 text", String::from_utf8_lossy(bytes).escape_debug()))
+    })
+}
+
+/// The texts in attribute `name` of `owner`, one if it is a scalar; `None` if it is absent.
+///
+/// An empty attribute of any type is an empty list, as older versions of anndata wrote it.
+pub(super) fn attribute_texts(
+    owner: &hdf5::Location,
+    name: &str,
+    place: &Place<'_>,
+) -> Result<Option<Vec<String>>, DataError> {
+    let Some(attribute) = attribute(owner, name, place)? else { return Ok(None) };
+    let n = attribute.size();
+    let mut out = Vec::new();
+    if n > 0 {
+        let place = place.child(&format!("@{name}"));
+        texts(&attribute, Rows::All, &element_type(&attribute, &place)?, &place, &mut out)?;
+    }
+    Ok(Some(out))
+}
+
+/// The one text in attribute `name` of `owner`; `None` if it is absent or not one text.
+pub(super) fn attribute_text(owner: &hdf5::Location, name: &str, place: &Place<'_>) -> Option<String> {
+    let mut texts = attribute_texts(owner, name, place).ok().flatten()?;
+    if texts.len() == 1 { texts.pop() } else { None }
+}
+
+/// The integers in attribute `name` of `owner`; `None` if it is absent.
+pub(super) fn attribute_integers(
+    owner: &hdf5::Location,
+    name: &str,
+    place: &Place<'_>,
+) -> Result<Option<Vec<i64>>, DataError> {
+    let Some(attribute) = attribute(owner, name, place)? else { return Ok(None) };
+    let place = place.child(&format!("@{name}"));
+    match element_type(&attribute, &place)? {
+        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
+            attribute.read_raw::<i64>().map(Some).map_err(|e| place.hdf5("read it", &e))
+        }
+        TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => attribute
+            .read_raw::<i8>()
+            .map(|values| Some(values.into_iter().map(i64::from).collect()))
+            .map_err(|e| place.hdf5("read it", &e)),
+        other => Err(place.malformed(format!("integers are expected, found `{other}`"))),
+    }
+}
+
+fn attribute(
+    owner: &hdf5::Location,
+    name: &str,
+    place: &Place<'_>,
+) -> Result<Option<hdf5::Attribute>, DataError> {
+    let names = owner.attr_names().map_err(|e| place.hdf5("list its attributes", &e))?;
+    if !names.iter().any(|n| n == name) {
+        return Ok(None);
+    }
+    let attribute = owner.attr(name).map_err(|e| place.hdf5("open an attribute", &e))?;
+    if attribute.size() > MAX_ATTRIBUTE {
+        return Err(place.malformed(format!("its attribute `{name}` claims {} elements", attribute.size())));
+    }
+    Ok(Some(attribute))
+}

@@ -1,0 +1,21 @@
+//! Tests of reading and writing: real files against numbers that Python's anndata gives, hostile files, round trips.
+
+mod hostile;
+mod inflate;
+mod read;
+mod small;
+mod write;
+
+use std::path::PathBuf;
+
+/// A file of the shared data folder, or `None` (with a note) where the folder is not at hand.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("SVIC_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let path = root.join("data").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is not here", path.display());
+    None
+}

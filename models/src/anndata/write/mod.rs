@@ -1,0 +1,287 @@
+//! Writing `.h5ad`: a copy of a file with additions, or a new file. The target is whole or untouched, never half.
+//!
+//! Everything is written to a temporary file beside the target, flushed to the disk, and renamed over it. When any
+//! step fails the temporary file is removed and the target is as it was.
+
+mod encode;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hdf5::Group;
+
+use super::AnnData;
+use super::column::Column;
+use super::error::{DataError, DataErrorKind};
+use super::frame::Frame;
+use super::matrix::{Dense, Matrix};
+use super::uns::UnsValue;
+
+pub(super) use target::Gate;
+use target::Target;
+
+/// What to add to a copy of a file. An element of the same name is replaced.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    /// Columns of `obs`, one value per cell.
+    pub obs: Vec<(String, Column)>,
+    /// Columns of `var`, one value per gene.
+    pub var: Vec<(String, Column)>,
+    /// Tables of `obsm`, one row per cell.
+    pub obsm: Vec<(String, Dense)>,
+    /// Tables of `varm`, one row per gene.
+    pub varm: Vec<(String, Dense)>,
+    /// Layers, cells by genes.
+    pub layers: Vec<(String, Matrix)>,
+    /// Entries of `uns`; an entry replaces the whole entry of the same name.
+    pub uns: Vec<(String, UnsValue)>,
+}
+
+/// What an output may do to files that exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Whether a file at the target may be replaced.
+    pub overwrite: bool,
+    /// Whether the target may be the input itself.
+    pub in_place: bool,
+}
+
+/// A whole AnnData to be written.
+#[derive(Clone, Debug, Default)]
+pub struct NewAnnData {
+    /// The labels of the cells.
+    pub obs_names: Vec<String>,
+    /// The labels of the genes.
+    pub var_names: Vec<String>,
+    /// `X`, cells by genes.
+    pub x: Option<Matrix>,
+    /// Columns, tables, layers and `uns`.
+    pub parts: Additions,
+}
+
+/// Why a step of writing failed, before the file is named.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// HDF5 reports it.
+    Hdf5(hdf5::Error),
+    /// The system reports it.
+    Io(std::io::Error),
+    /// What is to be written cannot be.
+    Data(String),
+}
+
+impl From<hdf5::Error> for Failure {
+    fn from(error: hdf5::Error) -> Self {
+        Self::Hdf5(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Copies `input` to `output` with `additions`.
+///
+/// # Errors
+/// E0712, E0713 when `input` cannot be read. E0714 when an addition does not fit the file, when `obs` or `obsm` is of
+/// the layout before anndata 0.7 and something is to be added to it, or when the target exists, is the input, lies in
+/// no directory, is not writable, or the disk is full. The target is then as it was.
+pub fn write_copy(
+    input: &Path,
+    output: &Path,
+    additions: &Additions,
+    options: WriteOptions,
+) -> Result<(), DataError> {
+    write_copy_gated(input, output, additions, options, &mut |_| Ok(()))
+}
+
+/// [`write_copy`] with a gate that is asked before each step and may refuse it; for tests of failures.
+pub(super) fn write_copy_gated(
+    input: &Path,
+    output: &Path,
+    additions: &Additions,
+    options: WriteOptions,
+    gate: Gate<'_>,
+) -> Result<(), DataError> {
+    let data = AnnData::open(input)?;
+    let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
+    additions.check(data.n_obs(), data.n_vars()).map_err(unfit)?;
+    check_layout(&data, additions, output)?;
+    let mut target = Target::begin(output, Some(input), options, gate)?;
+    target.copy_from(input)?;
+    let mut columns = (data.obs_columns().to_vec(), data.var_columns().to_vec());
+    let written = target.edit(|root, gate| add(root, additions, &mut columns, gate));
+    drop(data);
+    written?;
+    target.commit()
+}
+
+/// Writes a new file at `output`.
+///
+/// # Errors
+/// E0714 as for [`write_copy`].
+pub fn write_new(output: &Path, data: &NewAnnData, options: WriteOptions) -> Result<(), DataError> {
+    let (n, m) = (data.obs_names.len(), data.var_names.len());
+    let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
+    data.parts.check(n, m).map_err(unfit)?;
+    if let Some(x) = data.x.as_ref().filter(|x| (x.n_rows(), x.n_cols()) != (n, m)) {
+        return Err(unfit(format!(
+            "`X` is {} x {}, but there are {n} cells and {m} genes",
+            x.n_rows(),
+            x.n_cols()
+        )));
+    }
+    let mut open_gate = |_: &str| Ok(());
+    let mut target = Target::begin(output, None, options, &mut open_gate)?;
+    target.create()?;
+    target.edit(|root, gate| {
+        encode::stamp(root, "anndata", "0.1.0")?;
+        if let Some(x) = &data.x {
+            gate("X")?;
+            encode::put_matrix(root, "X", x)?;
+        }
+        encode::put_frame(root, "obs", &data.obs_names, &[])?;
+        encode::put_frame(root, "var", &data.var_names, &[])?;
+        for part in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
+            encode::put_map(root, part, &BTreeMap::new())?;
+        }
+        add(root, &data.parts, &mut (Vec::new(), Vec::new()), gate)
+    })?;
+    target.commit()
+}
+
+/// A name that HDF5 and anndata accept.
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name == "." || name.contains(['/', '\0']) {
+        return Err(Failure::Data(format!("`{}` cannot be a name in the file", name.escape_debug())));
+    }
+    Ok(())
+}
+
+impl Additions {
+    /// Checks names and sizes for a file of `n` cells and `m` genes; gives what is wrong.
+    fn check(&self, n: usize, m: usize) -> Result<(), String> {
+        let columns = [("obs", &self.obs, n), ("var", &self.var, m)];
+        for (part, columns, wanted) in columns {
+            for (name, column) in columns {
+                size(&format!("{part}.{name}"), column.len(), wanted)?;
+                if column.missing.as_ref().is_some_and(|mask| mask.len() != wanted) {
+                    return Err(format!("the mask of `{part}.{name}` should have {wanted} entries"));
+                }
+                if matches!(name.as_str(), "_index" | "__categories") {
+                    return Err(format!("`{name}` is reserved and cannot be a column of `{part}`"));
+                }
+            }
+        }
+        for (part, tables, wanted) in [("obsm", &self.obsm, n), ("varm", &self.varm, m)] {
+            for (name, table) in tables {
+                size(&format!("{part}.{name}"), table.n_rows, wanted)?;
+                size(
+                    &format!("the values of {part}.{name}"),
+                    table.values.len(),
+                    table.n_rows * table.n_cols,
+                )?;
+            }
+        }
+        for (name, layer) in &self.layers {
+            size(&format!("layers.{name}"), layer.n_rows(), n)?;
+            size(&format!("the columns of layers.{name}"), layer.n_cols(), m)?;
+        }
+        for (name, value) in &self.uns {
+            check_uns(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn size(what: &str, found: usize, wanted: usize) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("`{what}` has {found} entries, {wanted} are expected")) }
+}
+
+fn check_uns(name: &str, value: &UnsValue) -> Result<(), String> {
+    let product = |shape: &[usize]| shape.iter().product::<usize>();
+    match value {
+        UnsValue::Integers(shape, values) => size(&format!("uns.{name}"), values.len(), product(shape)),
+        UnsValue::Reals(shape, values) => size(&format!("uns.{name}"), values.len(), product(shape)),
+        UnsValue::Map(map) => map.iter().try_for_each(|(name, value)| check_uns(name, value)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to add to parts that lie in one dataset of records, which cannot grow.
+fn check_layout(data: &AnnData, additions: &Additions, output: &Path) -> Result<(), DataError> {
+    let is_dataset = |part: &str| data.root.dataset(part).is_ok();
+    let asked = [
+        ("obs", !additions.obs.is_empty() && matches!(data.obs, Frame::Records(..))),
+        ("var", !additions.var.is_empty() && matches!(data.var, Frame::Records(..))),
+        ("obsm", !additions.obsm.is_empty() && is_dataset("obsm")),
+        ("varm", !additions.varm.is_empty() && is_dataset("varm")),
+    ];
+    match asked.iter().find(|(_, refused)| *refused) {
+        None => Ok(()),
+        Some((part, _)) => Err(DataError::new(
+            DataErrorKind::Unwritable,
+            output,
+            *part,
+            format!("the input keeps `{part}` as one table, the layout before anndata 0.7, to which nothing can be added"),
+        )
+        .with_help("rewrite the input in Python: anndata.read_h5ad(\"old.h5ad\").write_h5ad(\"new.h5ad\")")),
+    }
+}
+
+/// Writes every addition under `root`; `columns` are the columns of `obs` and of `var` so far.
+fn add(
+    root: &Group,
+    additions: &Additions,
+    columns: &mut (Vec<String>, Vec<String>),
+    gate: Gate<'_>,
+) -> Result<(), Failure> {
+    for (part, new, columns) in
+        [("obs", &additions.obs, &mut columns.0), ("var", &additions.var, &mut columns.1)]
+    {
+        for (name, column) in new {
+            check_name(name)?;
+            gate(&format!("{part}.{name}"))?;
+            encode::put_in_frame(&own_group(root, part)?, columns, name, column)?;
+        }
+    }
+    for (part, tables) in [("obsm", &additions.obsm), ("varm", &additions.varm)] {
+        for (name, table) in tables {
+            let group = slot(root, part, name, gate)?;
+            encode::put_dense(&group, name, table)?;
+        }
+    }
+    for (name, layer) in &additions.layers {
+        let group = slot(root, "layers", name, gate)?;
+        encode::put_matrix(&group, name, layer)?;
+    }
+    for (name, value) in &additions.uns {
+        let group = slot(root, "uns", name, gate)?;
+        encode::put_uns(&group, name, value)?;
+    }
+    Ok(())
+}
+
+/// The group `part` of this very file: a link to another file would be written through.
+fn own_group(root: &Group, part: &str) -> Result<Group, Failure> {
+    let group = root.group(part)?;
+    if group.filename() == root.filename() {
+        return Ok(group);
+    }
+    Err(Failure::Data(format!("`{part}` is a link to another file, which is left alone")))
+}
+
+/// The group `part`, made if need be, with nothing at `name`.
+fn slot(root: &Group, part: &str, name: &str, gate: Gate<'_>) -> Result<Group, Failure> {
+    check_name(name)?;
+    gate(&format!("{part}.{name}"))?;
+    let group = match root.link_exists(part) {
+        true => own_group(root, part)?,
+        false => encode::put_group(root, part, "dict", "0.1.0")?,
+    };
+    encode::clear(&group, name)?;
+    Ok(group)
+}

@@ -1,0 +1,191 @@
+//! The rows of a minibatch, gathered into buffers that are used again.
+
+use crate::anndata::Matrix;
+use crate::dataset::{Dataset, FieldData};
+use autodiff_runtime::graph::{Dtype, InputDecl, Storage};
+use autodiff_runtime::{CsrView, Feed};
+use dsl::{FeedSpec, Lowered};
+use std::collections::BTreeMap;
+
+/// The data of one input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Buffer {
+    /// All elements, row-major.
+    Dense(Vec<f32>),
+    /// Compressed sparse rows.
+    Csr {
+        /// Where each row starts.
+        offsets: Vec<usize>,
+        /// Column of each stored value.
+        columns: Vec<u32>,
+        /// Stored values.
+        values: Vec<f32>,
+    },
+    /// Codes or row numbers.
+    Index(Vec<u32>),
+}
+
+impl Buffer {
+    /// The buffer as a back end takes it.
+    pub fn feed(&self) -> Feed<'_, f32> {
+        match self {
+            Buffer::Dense(values) => Feed::Dense(values),
+            Buffer::Csr { offsets, columns, values } => Feed::Csr(CsrView { offsets, columns, values }),
+            Buffer::Index(codes) => Feed::Index(codes),
+        }
+    }
+
+    fn empty(decl: &InputDecl) -> Buffer {
+        match (decl.dtype, decl.storage) {
+            (Dtype::Index, _) => Buffer::Index(vec![]),
+            (Dtype::Real, Storage::Dense) => Buffer::Dense(vec![]),
+            (Dtype::Real, Storage::Csr) => Buffer::Csr { offsets: vec![0], columns: vec![], values: vec![] },
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Buffer::Dense(values) => values.clear(),
+            Buffer::Index(codes) => codes.clear(),
+            Buffer::Csr { offsets, columns, values } => {
+                offsets.clear();
+                offsets.push(0);
+                columns.clear();
+                values.clear();
+            }
+        }
+    }
+
+    /// Appends a row of a matrix.
+    fn push_row(&mut self, matrix: &Matrix, row: usize) {
+        match self {
+            Buffer::Dense(out) => {
+                let start = out.len();
+                out.resize(start + matrix.n_cols(), 0.0);
+                matrix.copy_row(row, &mut out[start..]);
+            }
+            Buffer::Csr { offsets, columns, values } => {
+                match matrix {
+                    Matrix::Csr(m) => {
+                        let (c, v) = m.row(row);
+                        columns.extend_from_slice(c);
+                        values.extend_from_slice(v);
+                    }
+                    Matrix::Dense(_) => matrix.for_each_in_row(row, |column, value| {
+                        if value != 0.0 {
+                            columns.push(column as u32);
+                            values.push(value);
+                        }
+                    }),
+                }
+                offsets.push(values.len());
+            }
+            Buffer::Index(out) => matrix.for_each_in_row(row, |_, value| out.push(value as u32)),
+        }
+    }
+
+    fn push_number(&mut self, value: f32) {
+        match self {
+            Buffer::Dense(out) => out.push(value),
+            Buffer::Index(out) => out.push(value as u32),
+            Buffer::Csr { .. } => {}
+        }
+    }
+
+    fn push_code(&mut self, code: u32) {
+        match self {
+            Buffer::Dense(out) => out.push(code as f32),
+            Buffer::Index(out) => out.push(code),
+            Buffer::Csr { .. } => {}
+        }
+    }
+}
+
+/// The rows of a minibatch, one buffer per input of the graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Minibatch {
+    /// The cells.
+    pub rows: Vec<u32>,
+    /// One per input, in order.
+    pub buffers: Vec<Buffer>,
+}
+
+impl Minibatch {
+    /// What to hand to a run.
+    pub fn feeds(&self) -> Vec<Feed<'_, f32>> {
+        self.buffers.iter().map(Buffer::feed).collect()
+    }
+}
+
+/// Knows what each input of a graph is fed from.
+#[derive(Clone, Debug)]
+pub struct Gatherer<'d> {
+    data: &'d Dataset,
+    stats: &'d BTreeMap<String, Vec<f32>>,
+    inputs: Vec<(FeedSpec, InputDecl)>,
+}
+
+impl<'d> Gatherer<'d> {
+    /// For the inputs of a graph, whatever its number of rows.
+    pub fn new(data: &'d Dataset, stats: &'d BTreeMap<String, Vec<f32>>, lowered: &Lowered) -> Self {
+        let inputs = lowered.feeds.iter().cloned().zip(lowered.graph.inputs().iter().cloned()).collect();
+        Self { data, stats, inputs }
+    }
+
+    /// Gathers the given cells in the given epoch.
+    pub fn fill(&self, rows: &[u32], epoch: u64, out: &mut Minibatch) {
+        out.rows.clear();
+        out.rows.extend_from_slice(rows);
+        if out.buffers.len() != self.inputs.len() {
+            out.buffers = self.inputs.iter().map(|(_, decl)| Buffer::empty(decl)).collect();
+        }
+        for ((spec, _), buffer) in self.inputs.iter().zip(&mut out.buffers) {
+            buffer.clear();
+            self.fill_one(spec, rows, epoch, buffer);
+        }
+    }
+
+    fn fill_one(&self, spec: &FeedSpec, rows: &[u32], epoch: u64, out: &mut Buffer) {
+        match spec {
+            FeedSpec::Field(name) => self.field(name, rows, out),
+            FeedSpec::CovariateCategory { field, column } => {
+                if let Some(FieldData::Covariates(c)) = self.data.fields.get(field)
+                    && let Some((_, codes)) = c.categorical.iter().find(|(name, _)| name == column)
+                {
+                    rows.iter().for_each(|&r| out.push_code(codes[r as usize]));
+                }
+            }
+            FeedSpec::CovariateReals(field) => {
+                if let Some(FieldData::Covariates(c)) = self.data.fields.get(field) {
+                    for &r in rows {
+                        let start = r as usize * c.n_continuous;
+                        let row = &c.continuous[start..start + c.n_continuous];
+                        row.iter().for_each(|&v| out.push_number(v));
+                    }
+                }
+            }
+            FeedSpec::Rows => rows.iter().for_each(|&r| out.push_code(r)),
+            FeedSpec::Stat(name) => {
+                self.stats.get(name).into_iter().flatten().for_each(|&v| out.push_number(v));
+            }
+            FeedSpec::Epoch => out.push_number(epoch as f32),
+            FeedSpec::Total(field) => {
+                if let Some(totals) = self.data.totals.get(field) {
+                    rows.iter().for_each(|&r| out.push_number(totals[r as usize]));
+                }
+            }
+        }
+    }
+
+    fn field(&self, name: &str, rows: &[u32], out: &mut Buffer) {
+        match self.data.fields.get(name) {
+            Some(FieldData::Matrix(matrix)) => rows.iter().for_each(|&r| out.push_row(matrix, r as usize)),
+            Some(FieldData::Codes(codes)) => rows.iter().for_each(|&r| out.push_code(codes[r as usize])),
+            Some(FieldData::Reals(values)) => rows.iter().for_each(|&r| out.push_number(values[r as usize])),
+            Some(FieldData::Whole(values)) => values.iter().for_each(|&v| out.push_number(v)),
+            // An absent category has one label.
+            None => rows.iter().for_each(|_| out.push_code(0)),
+            Some(FieldData::Covariates(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Which cells train and which validate, and the order of an epoch.
+
+use autodiff_runtime::StepKey;
+use autodiff_runtime::random::{ElementStream, SiteKey};
+
+/// Streams of the orders; those of a graph's own sites count from 0.
+const SPLIT_STREAM: u32 = 0xFFFF_0001;
+const ORDER_STREAM: u32 = 0xFFFF_0002;
+
+/// The two parts of the cells, each in the order of the permutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Cells that train.
+    pub train: Vec<u32>,
+    /// Cells that validate.
+    pub validation: Vec<u32>,
+    /// How many cells were moved to validation so that no minibatch of one or two is left over.
+    pub moved: usize,
+}
+
+/// Splits `n` cells by a permutation of the seed: validation first, then training.
+///
+/// `train_size` is the fraction that trains, rounded up; without it, it is 0.9, and when the last minibatch would hold
+/// one or two cells, those validate instead.
+pub fn split(n: usize, train_size: Option<f64>, batch_size: usize, seed: u64) -> Split {
+    let fraction = train_size.unwrap_or(0.9).clamp(0.0, 1.0);
+    // The small slack keeps 0.9 · 10 at 9, whatever its binary rounding.
+    let mut n_train = ((n as f64 * fraction - 1e-9).ceil() as usize).min(n);
+    let left_over = n_train % batch_size.max(1);
+    let mut moved = 0;
+    if train_size.is_none() && (left_over == 1 || left_over == 2) && n_train > left_over {
+        moved = left_over;
+        n_train -= left_over;
+    }
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    shuffle(&mut order, StepKey { seed, step: 0 }, SPLIT_STREAM);
+    let train = order.split_off(n - n_train);
+    Split { train, validation: order, moved }
+}
+
+/// The training cells in the order of an epoch, counted from 0.
+pub fn epoch_order(train: &[u32], seed: u64, epoch: u64) -> Vec<u32> {
+    let mut order = train.to_vec();
+    shuffle(&mut order, StepKey { seed, step: epoch }, ORDER_STREAM);
+    order
+}
+
+/// Fisher and Yates, with draws from the counter-based generator.
+fn shuffle(items: &mut [u32], key: StepKey, stream: u32) {
+    let mut words = SiteKey::new(key, stream).element(0, 0);
+    for i in (1..items.len()).rev() {
+        items.swap(i, below(&mut words, i as u64 + 1) as usize);
+    }
+}
+
+/// Uniform on 0..n (n below 2³²): the high half of a 64-bit product; its bias is below 2⁻³².
+fn below(words: &mut ElementStream, n: u64) -> u64 {
+    let word = (u64::from(words.next_u32()) << 32) | u64::from(words.next_u32());
+    ((u128::from(word) * u128::from(n)) >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_follow_the_rule() {
+        let s = split(1000, None, 128, 0);
+        assert_eq!((s.train.len(), s.validation.len(), s.moved), (900, 100, 0));
+        // ⌈0.9 · 143⌉ = 129 = 128 + 1: the one moves.
+        let s = split(143, None, 128, 0);
+        assert_eq!((s.train.len(), s.validation.len(), s.moved), (128, 15, 1));
+        // With train_size set, nothing moves.
+        assert_eq!(split(143, Some(0.9), 128, 0).train.len(), 129);
+        assert_eq!(split(10, None, 128, 0).train.len(), 9);
+        assert_eq!(split(5, Some(1.0), 128, 0).validation.len(), 0);
+    }
+
+    #[test]
+    fn a_permutation_by_seed() {
+        let s = split(500, None, 128, 3);
+        let mut all: Vec<u32> = s.train.iter().chain(&s.validation).copied().collect();
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..500));
+        assert_eq!(s, split(500, None, 128, 3));
+        assert_ne!(s, split(500, None, 128, 4));
+        let (a, b) = (epoch_order(&s.train, 3, 0), epoch_order(&s.train, 3, 1));
+        assert_ne!(a, b);
+        assert_eq!(a, epoch_order(&s.train, 3, 0));
+    }
+}

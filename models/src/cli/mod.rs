@@ -1,0 +1,185 @@
+//! The command line: one file per subcommand. The only place that prints.
+//!
+//! Results and tables go to the standard output; progress, warnings and errors to the standard error.
+
+mod apply;
+mod check;
+mod compile;
+mod explain;
+mod import;
+mod list;
+mod progress;
+mod run;
+mod show;
+mod sim;
+
+use crate::engine::BackendKind;
+use crate::error::Error;
+use crate::library::{self, Found};
+use crate::model::Model;
+use clap::{Args, Parser, Subcommand};
+use dsl::diagnostic::{Diagnostic, Diagnostics, render};
+use dsl::source::Sources;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+/// Everything went well.
+pub const OK: i32 = 0;
+/// An error in the program, the data or the run; nothing was written.
+pub const ERROR: i32 = 1;
+/// The command line itself is wrong.
+pub const USAGE: i32 = 2;
+/// Interrupted; what was trained up to the last finished epoch is kept.
+pub const INTERRUPTED: i32 = 130;
+
+const AFTER: &str = "\
+Examples:
+  svic run scvi.svi data.h5ad                          train scVI, write data.scvi.h5ad and data.scvi.svim
+  svic run scvi data.h5ad --bind x=layers.counts batch=obs.donor --set latent=20 -o out.h5ad
+  svic run --resume run.svim data.h5ad --epochs 800    continue a run, as if it had never stopped
+  svic apply run.svim new.h5ad -o new_out.h5ad         the latent of new cells
+  svic explain scvi                                    what is optimised, term by term, and why
+  svic sim scvi -o sim.h5ad --cells 2000 --genes 500   data drawn from the model itself
+
+A model is a file, else a model of the library (svic list), with or without `.svi`.
+
+Exit codes:
+  0    done
+  1    an error in the model, the data or the run; nothing was written
+  2    an error in the command line
+  130  interrupted (Ctrl-C): the result of the last finished epoch is kept and can be resumed";
+
+/// A compiler for probabilistic models of single-cell data: a model is a page of text, trained on an `.h5ad` file.
+#[derive(Parser, Debug)]
+#[command(name = "svic", version, about, after_help = AFTER, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Train a model on a data file; write the latent, the outputs and the trained model.
+    Run(run::RunArgs),
+    /// Check a model, and whether a data file fits it.
+    Check(check::CheckArgs),
+    /// Print what a model optimises and why, or what an error code means.
+    Explain(explain::ExplainArgs),
+    /// Print a form of the compiled model.
+    Compile(compile::CompileArgs),
+    /// Evaluate a trained model on a data file.
+    Apply(apply::ApplyArgs),
+    /// List the models of the library.
+    List,
+    /// Print a model of the library, or what a trained model holds.
+    Show(show::ShowArgs),
+    /// Draw data from a model's own generative story.
+    Sim(sim::SimArgs),
+    /// Bring in a model that another program trained.
+    Import(import::ImportArgs),
+}
+
+/// What most subcommands share: the model's settings.
+#[derive(Args, Debug, Clone, Default)]
+struct SetArgs {
+    /// Options and axis sizes of the model, such as `latent=20 likelihood=nb`.
+    #[arg(long = "set", value_name = "NAME=VALUE", num_args = 1..)]
+    sets: Vec<String>,
+}
+
+/// Where computing happens.
+#[derive(Args, Debug, Clone)]
+struct EngineArgs {
+    /// What computes: `cpu`, or `dfdx` (slow, independent).
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    backend: String,
+    /// Number of threads; the number of processors if not given. It does not change the result.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl SetArgs {
+    fn parse(&self) -> Result<Vec<(String, String)>, Error> {
+        self.sets.iter().map(|item| crate::bind::key_value(item, "--set", "latent=20")).collect()
+    }
+}
+
+impl EngineArgs {
+    fn kind(&self) -> Result<BackendKind, Error> {
+        self.backend.parse()
+    }
+}
+
+/// How a subcommand went wrong: already said, or still to be said.
+type Outcome = Result<i32, Error>;
+
+/// Runs the command line; gives the exit code. Errors are printed here.
+pub fn main_with_args<I, T>(args: I) -> i32
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { OK };
+            // A closed pipe is no reason to fail again.
+            let _ = error.print();
+            return code;
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Compile(args) => compile::run(&args),
+        Command::Apply(args) => apply::run(&args),
+        Command::List => list::run(),
+        Command::Show(args) => show::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Import(args) => import::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        say(&error.render(colour()));
+        ERROR
+    })
+}
+
+/// Whether messages are coloured.
+fn colour() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A line of result, on the standard output. A closed pipe ends it silently.
+fn out(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// A message, on the standard error.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Warnings and notes, rendered.
+fn warn(sources: &Sources, diagnostics: &Diagnostics, quiet: bool) {
+    use dsl::diagnostic::Severity;
+    let shown: Vec<&Diagnostic> = diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Warning || (!quiet && d.severity == Severity::Note))
+        .collect();
+    if !shown.is_empty() {
+        say(&render(sources, shown, colour()));
+    }
+}
+
+/// Finds and compiles a model; says where it comes from if it is not a plain file.
+fn compile_model(path: &str, sets: &SetArgs, quiet: bool) -> Result<(Found, Model), Error> {
+    let found = library::open(path)?;
+    if !quiet && found.embedded {
+        say(&format!("model: {} (of the library in this program)", found.name));
+    } else if !quiet {
+        say(&format!("model: {}", found.name));
+    }
+    let model = Model::from_found(&found, &sets.parse()?)?;
+    Ok((found, model))
+}

@@ -1,0 +1,55 @@
+//! The data of a bound model in memory, field by field, ready to be cut into minibatches.
+
+use crate::anndata::Matrix;
+use std::collections::BTreeMap;
+
+/// One bound field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldData {
+    /// One row per cell: a count matrix, or a table.
+    Matrix(Matrix),
+    /// One code per cell.
+    Codes(Vec<u32>),
+    /// One number per cell.
+    Reals(Vec<f32>),
+    /// Covariates.
+    Covariates(CovariateData),
+    /// A field without the plate: all of it goes with every minibatch.
+    Whole(Vec<f32>),
+}
+
+/// The columns of a covariates field.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CovariateData {
+    /// Name and one code per cell, for each categorical column.
+    pub categorical: Vec<(String, Vec<u32>)>,
+    /// Number of continuous columns.
+    pub n_continuous: usize,
+    /// The continuous columns, row-major.
+    pub continuous: Vec<f32>,
+}
+
+/// All fields of a bound model, and the labels of their rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dataset {
+    /// Number of cells.
+    pub n_rows: usize,
+    /// Names of the cells.
+    pub row_names: Vec<String>,
+    /// The present fields by name.
+    pub fields: BTreeMap<String, FieldData>,
+    /// Totals that stand for the statistic of a field that is being simulated: field, one per row.
+    pub totals: BTreeMap<String, Vec<f32>>,
+}
+
+impl Dataset {
+    /// Holds a field at one value for all cells; `false` if the field is of another kind.
+    pub fn hold(&mut self, field: &str, value: f32) -> bool {
+        match self.fields.get_mut(field) {
+            Some(FieldData::Codes(codes)) => codes.fill(value as u32),
+            Some(FieldData::Reals(values)) => values.fill(value),
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,109 @@
+//! Which name of the reference is which of ours, as a table.
+
+/// How the elements of a tensor correspond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// The same array.
+    Same,
+    /// A weight `[out, in]`, its columns shared out to several of ours.
+    Linear,
+    /// A table whose first axis in the reference has this name.
+    Axis(String),
+    /// A statistic of the data.
+    Stat,
+    /// Not needed.
+    Unused,
+}
+
+/// One line of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    reference: String,
+    ours: Vec<String>,
+    shape: Shape,
+}
+
+/// What a rule says of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Our names, the first that the model has counts.
+    pub ours: Vec<String>,
+    /// How the elements correspond.
+    pub shape: Shape,
+}
+
+/// A table of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameMap {
+    rules: Vec<Rule>,
+}
+
+impl NameMap {
+    /// The table of the SCVI family.
+    pub fn scvi() -> NameMap {
+        // The file is part of this crate and its form is tested.
+        NameMap::parse(include_str!("scvi.map")).unwrap_or_default()
+    }
+
+    /// Reads a table; see `scvi.map` for its form.
+    ///
+    /// # Errors
+    /// The line that has no meaning.
+    pub fn parse(text: &str) -> Result<NameMap, String> {
+        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let rules = lines.map(|line| rule(line).ok_or_else(|| format!("no rule: {line}")));
+        Ok(NameMap { rules: rules.collect::<Result<_, _>>()? })
+    }
+
+    /// What a name of the reference corresponds to; `None` if the table does not know it.
+    pub fn target(&self, reference: &str) -> Option<Target> {
+        self.rules.iter().find_map(|rule| {
+            let number = matches(&rule.reference, reference)?;
+            let ours = rule.ours.iter().map(|name| name.replace("{i}", &number)).collect();
+            Some(Target { ours, shape: rule.shape.clone() })
+        })
+    }
+}
+
+fn rule(line: &str) -> Option<Rule> {
+    let (reference, rest) = line.split_once(" -> ")?;
+    let (ours, shape) = match rest.split_once(" : ") {
+        Some((ours, word)) => (ours, word.trim()),
+        None => (rest, ""),
+    };
+    let shape = match (ours.trim(), shape) {
+        ("-", "") => Shape::Unused,
+        (_, "") => Shape::Same,
+        (_, "linear") => Shape::Linear,
+        (_, "stat") => Shape::Stat,
+        (_, word) => Shape::Axis(word.strip_prefix("axis ")?.to_owned()),
+    };
+    let ours = ours.split(" | ").map(|name| name.trim().to_owned()).collect();
+    Some(Rule { reference: reference.trim().to_owned(), ours, shape })
+}
+
+/// The number that `{i}` stands for (empty if the pattern has none), if the name fits.
+fn matches(pattern: &str, name: &str) -> Option<String> {
+    let Some((before, after)) = pattern.split_once("{i}") else {
+        return (pattern == name).then(String::new);
+    };
+    let number = name.strip_prefix(before)?.strip_suffix(after)?;
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| number.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_scvi_is_read() {
+        let map = NameMap::parse(include_str!("scvi.map")).unwrap();
+        let target = map.target("z_encoder.encoder.fc_layers.Layer 1.0.weight").unwrap();
+        assert_eq!(target.ours, ["encoder.h.mlp.1.linear.weight"]);
+        assert_eq!(target.shape, Shape::Linear);
+        assert_eq!(map.target("px_r").unwrap().shape, Shape::Axis("gene".into()));
+        assert_eq!(map.target("z_encoder.encoder.fc_layers.Layer x.0.weight"), None);
+        assert!(NameMap::parse("a b c").is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! Outputs over all cells, in minibatches, in evaluation mode.
+
+use super::NamedArray;
+use crate::batch::{Gatherer, cut, for_each_minibatch};
+use crate::bind::BoundData;
+use crate::engine::{Engine, Prepared, run_error};
+use crate::error::{Error, request};
+use crate::init::add_missing;
+use crate::train::{Fit, Measures, ObjectivePass};
+use crate::trained::Trained;
+use autodiff_runtime::{StepKey, Variables};
+use dsl::diagnostic::{Code, Diagnostic};
+use dsl::{Mode, Purpose, Request};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Cells evaluated at a time.
+const CHUNK: usize = 256;
+/// Step numbers of the passes that average outputs start here.
+const OUTPUT_STEPS: u64 = 2 << 40;
+/// Step number of the pass that scores all cells.
+const SCORE_STEP: u64 = 3 << 40;
+
+/// Interventions: field or site, and the value it is held at.
+pub type Given = Vec<(String, String)>;
+
+/// A trained model, data in its terms, and what computes.
+pub struct Evaluation<'a> {
+    /// The model.
+    pub trained: &'a Trained,
+    /// The data.
+    pub data: &'a BoundData,
+    /// What computes.
+    pub engine: &'a Engine,
+}
+
+impl Evaluation<'_> {
+    /// Outputs by name (or expressions in the language), averaged over `samples` draws where they contain one.
+    ///
+    /// # Errors
+    /// E0201 for an output that does not exist, E0707 for a label that training did not have, E0710.
+    pub fn outputs(&self, names: &[String], given: &Given, samples: usize) -> Result<Vec<NamedArray>, Error> {
+        if names.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut dataset = self.data.data.clone();
+        let mut sites = Given::new();
+        for (name, value) in given {
+            match self.value_of(name, value)? {
+                Some(number) if dataset.hold(name, number) => {}
+                _ => sites.push((name.clone(), value.clone())),
+            }
+        }
+        let n = dataset.n_rows;
+        let ranges = cut(n, CHUNK);
+        let mut variables = self.trained.state.variables.clone();
+        let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
+        for range in &ranges {
+            if !programs.contains_key(&range.len()) {
+                let purpose = Purpose::Outputs { names: names.to_vec(), given: sites.clone() };
+                programs.insert(range.len(), self.prepare(purpose, range.len(), &mut variables)?);
+            }
+        }
+        let Some(first) = programs.values().next() else { return Ok(vec![]) };
+        let lowered = first.lowered.clone();
+        let passes = if lowered.random_outputs.is_empty() { 1 } else { samples.max(1) };
+        let mut collected: Vec<Collected> = names
+            .iter()
+            .map(|name| Collected::new(name, &lowered, self.trained.model.compiled().plate()))
+            .collect();
+        let order: Vec<u32> = (0..n as u32).collect();
+        let gatherer = Gatherer::new(&dataset, &self.trained.stats, &lowered);
+        let epoch = self.trained.state.epoch;
+        for pass in 0..passes {
+            let key = StepKey { seed: self.trained.seed, step: OUTPUT_STEPS + pass as u64 };
+            let flow = for_each_minibatch(&gatherer, &order, &ranges, epoch, |batch| {
+                let Some(prepared) = programs.get_mut(&batch.rows.len()) else {
+                    return ControlFlow::Continue(());
+                };
+                if let Err(e) = prepared.exe.run(&mut variables, &batch.feeds(), key) {
+                    return ControlFlow::Break(run_error(&self.trained.model, &prepared.lowered, &e));
+                }
+                for c in &mut collected {
+                    c.take(prepared, batch.rows[0] as usize, batch.rows.len(), n);
+                }
+                ControlFlow::Continue(())
+            });
+            if let ControlFlow::Break(error) = flow {
+                return Err(error);
+            }
+        }
+        Ok(collected.into_iter().map(|c| c.finish(passes)).collect())
+    }
+
+    /// The objective over all cells in evaluation mode, one draw, unweighted: its `elbo` is the negative bound per cell.
+    ///
+    /// # Errors
+    /// E0710.
+    pub fn score(&self) -> Result<Measures, Error> {
+        let n = self.data.data.n_rows;
+        let ranges = cut(n, CHUNK);
+        let mut trained = self.trained.clone();
+        let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
+        for range in &ranges {
+            if !programs.contains_key(&range.len()) {
+                let prepared = self.prepare(Purpose::Objective, range.len(), &mut trained.state.variables)?;
+                programs.insert(range.len(), prepared);
+            }
+        }
+        let order: Vec<u32> = (0..n as u32).collect();
+        let key = StepKey { seed: trained.seed, step: SCORE_STEP };
+        let epoch = trained.state.epoch;
+        ObjectivePass { programs: &mut programs, data: &self.data.data, epoch, key }.run(
+            &mut trained,
+            &order,
+            &ranges,
+        )
+    }
+
+    fn prepare(
+        &self,
+        purpose: Purpose,
+        n_batch: usize,
+        variables: &mut Variables<f32>,
+    ) -> Result<Prepared, Error> {
+        let request = Request { purpose, mode: Mode::Evaluate, n_batch };
+        let prepared = self.engine.prepare(&self.trained.model, &self.trained.bound, &request, None)?;
+        add_missing(&prepared.lowered, self.trained.seed, variables);
+        Ok(prepared)
+    }
+
+    /// The number that a held field takes: the code of a label, or a number. `None` for a name that is no field.
+    fn value_of(&self, name: &str, value: &str) -> Result<Option<f32>, Error> {
+        if let Some(labels) = self.trained.vocabularies.categories.get(name) {
+            return match labels.iter().position(|l| l == value) {
+                Some(code) => Ok(Some(code as f32)),
+                None => {
+                    let text =
+                        format!("`--given {name}={value}`: training had no label `{value}` of `{name}`");
+                    let known = labels.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+                    Err(Error::plain(
+                        Diagnostic::new(Code::E0707, text)
+                            .did_you_mean(value, labels.iter().map(String::as_str))
+                            .note(format!("training had {known}")),
+                    ))
+                }
+            };
+        }
+        if !self.data.data.fields.contains_key(name) {
+            return Ok(None);
+        }
+        let number = value.parse().map_err(|_| {
+            Error::plain(request(format!("`--given {name}={value}`: `{name}` is a field of numbers")))
+        })?;
+        Ok(Some(number))
+    }
+}
+
+/// One output on its way: sums over passes, placed by row.
+struct Collected {
+    name: String,
+    axes: Vec<String>,
+    by_row: bool,
+    own_shape: Vec<usize>,
+    sums: Vec<f64>,
+}
+
+impl Collected {
+    fn new(name: &str, lowered: &dsl::Lowered, plate: Option<&str>) -> Self {
+        let axes = lowered.output_axes.get(name).cloned().unwrap_or_default();
+        let by_row = axes.first().is_some_and(|a| Some(a.as_str()) == plate);
+        let own_shape = match lowered.graph.find_output(name) {
+            Some(id) => {
+                let sizes = lowered.graph.axes_of(id).iter().map(|a| lowered.graph.size(a));
+                sizes.skip(usize::from(by_row)).collect()
+            }
+            None => vec![],
+        };
+        Self { name: name.to_owned(), axes, by_row, own_shape, sums: vec![] }
+    }
+
+    fn take(&mut self, prepared: &Prepared, first_row: usize, rows: usize, n: usize) {
+        let Some(values) = prepared.exe.output(&self.name) else { return };
+        let width: usize = self.own_shape.iter().product();
+        if self.sums.is_empty() {
+            self.sums = vec![0.0; if self.by_row { n * width } else { width }];
+        }
+        let start = if self.by_row { first_row * width } else { 0 };
+        if !self.by_row && first_row > 0 {
+            return;
+        }
+        let count = if self.by_row { rows * width } else { width };
+        for (sum, value) in self.sums[start..start + count].iter_mut().zip(values) {
+            *sum += f64::from(*value);
+        }
+    }
+
+    fn finish(self, passes: usize) -> NamedArray {
+        let width: usize = self.own_shape.iter().product();
+        let mut shape = self.own_shape;
+        if self.by_row {
+            shape.insert(0, self.sums.len() / width.max(1));
+        }
+        let values = self.sums.iter().map(|s| (s / passes as f64) as f32).collect();
+        NamedArray { name: self.name, axes: self.axes, shape, values }
+    }
+}
+
+impl Fit {
+    /// The model with its data, ready to be asked.
+    pub fn evaluation(&self) -> Evaluation<'_> {
+        Evaluation { trained: &self.trained, data: &self.data, engine: &self.engine }
+    }
+
+    /// An output by name, over all cells, one draw where it contains one.
+    ///
+    /// # Errors
+    /// As [`Evaluation::outputs`].
+    pub fn output(&self, name: &str) -> Result<NamedArray, Error> {
+        let mut all = self.evaluation().outputs(&[name.to_owned()], &vec![], 1)?;
+        all.pop().ok_or_else(|| Error::plain(request(format!("there is no output `{name}`"))))
+    }
+
+    /// The negative bound per cell over all cells, in evaluation mode, unweighted, one draw.
+    ///
+    /// # Errors
+    /// E0710.
+    pub fn elbo(&self) -> Result<f64, Error> {
+        Ok(self.evaluation().score()?.elbo)
+    }
+}

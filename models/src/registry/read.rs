@@ -1,0 +1,546 @@
+//! Reading and checking one slot.
+
+use super::Registry;
+use super::align::{align, listed, recode};
+use super::nearest::nearest;
+use super::problem::{Problem, Severity};
+use super::slot::{Codes, Missing, SlotData, SlotDims, SlotKind, SlotSpec};
+use crate::anndata::{
+    AnnData, Categories, Column, CountReport, DataErrorKind, Dense, FieldPath, Matrix, Values, check_counts,
+};
+
+/// The label of the one category that an absent optional category has.
+const ONLY: &str = "all";
+/// A category with fewer rows is worth a warning.
+const FEW: usize = 3;
+/// How far from 1 a row of a simplex may sum.
+const SUM_TOLERANCE: f64 = 1e-3;
+/// How many candidates a message lists.
+const LISTED: usize = 12;
+
+/// Reads one slot into the registry under construction.
+pub(super) struct Reader<'a> {
+    pub data: &'a AnnData,
+    pub spec: &'a SlotSpec,
+    /// Whether the vocabulary is that of a trained model.
+    pub fixed: bool,
+    pub registry: &'a mut Registry,
+}
+
+impl Reader<'_> {
+    /// The data of the slot; `None` when an error was reported.
+    pub fn read(&mut self) -> Option<SlotData> {
+        let (data, spec) = (self.data, self.spec);
+        if spec.kind == SlotKind::Covariates {
+            return self.covariates();
+        }
+        let Some(path) = spec.source.first().filter(|p| spec.explicit || !spec.optional || data.contains(p))
+        else {
+            return self.absent();
+        };
+        if !data.contains(path) {
+            self.report_absent(path);
+            return None;
+        }
+        let is_table = matches!(path, FieldPath::Obsm(_) | FieldPath::Varm(_));
+        if !self.fits(path, is_table) {
+            return None;
+        }
+        match (&spec.kind, &spec.dims) {
+            (SlotKind::Category, _) => self.category(path, &spec.name).map(SlotData::Codes),
+            (_, SlotDims::Cells | SlotDims::Genes) => self.vector(path),
+            _ => self.matrix(path),
+        }
+    }
+
+    fn report(&mut self, severity: Severity, code: &'static str, path: &FieldPath, message: String) {
+        self.registry.problems.push(Problem::new(severity, code, &self.spec.name, path.to_string(), message));
+    }
+
+    /// Takes the value, or reports the error.
+    fn take<T>(&mut self, result: Result<T, crate::anndata::DataError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.registry.problems.push(Problem::from_data(&self.spec.name, error));
+                None
+            }
+        }
+    }
+
+    /// An optional slot without data, or the error that a slot without a source must have one.
+    fn absent(&mut self) -> Option<SlotData> {
+        let spec = self.spec;
+        if !spec.optional {
+            let message = "no field of the file is bound to it".to_owned();
+            self.registry.problems.push(Problem::new(Severity::Error, "E0702", &spec.name, "", message));
+            return None;
+        }
+        if spec.kind != SlotKind::Category {
+            return Some(SlotData::Absent);
+        }
+        let n = if spec.dims == SlotDims::Genes { self.data.n_vars() } else { self.data.n_obs() };
+        let found = Categories { labels: vec![ONLY.to_owned()], codes: vec![0; n], sizes: vec![n] };
+        self.settle_codes(found, &FieldPath::ObsNames, &spec.name).map(SlotData::Codes)
+    }
+
+    /// E0702, with the fields that could be meant.
+    fn report_absent(&mut self, path: &FieldPath) {
+        let (root, name) = path.root_and_name();
+        let all = self.data.candidates(path);
+        let names: Vec<String> = all
+            .iter()
+            .map(|c| c.parse::<FieldPath>().map_or_else(|_| c.clone(), |p| p.root_and_name().1))
+            .collect();
+        let near = nearest(&name, &names, 3);
+        let of = |n: &String| names.iter().position(|m| m == n).map(|at| all[at].clone());
+        let mut candidates: Vec<String> = near.iter().filter_map(of).collect();
+        let message = if name.is_empty() {
+            format!("this file has no `{root}`")
+        } else {
+            format!("`{root}` has no `{name}`")
+        };
+        let help = match (candidates.first(), all.is_empty()) {
+            (Some(first), _) => format!("did you mean `{first}`? write {}={first}", self.spec.name),
+            (None, false) => format!("there are {}", listed(&all)),
+            (None, true) => format!("this file has nothing in `{root}`"),
+        };
+        for candidate in all.into_iter().take(LISTED) {
+            if !candidates.contains(&candidate) {
+                candidates.push(candidate);
+            }
+        }
+        let mut problem = Problem::new(Severity::Error, "E0702", &self.spec.name, path.to_string(), message)
+            .with_help(help);
+        problem.candidates = candidates;
+        self.registry.problems.push(problem);
+    }
+
+    /// A column of labels; `key` is its place in the vocabulary.
+    fn category(&mut self, path: &FieldPath, key: &str) -> Option<Codes> {
+        let mut column = self.take(self.data.column(path))?;
+        if self.spec.dims == SlotDims::Genes && self.fixed {
+            column = self.align_column(column, path)?;
+        }
+        let mut found = column.to_categories();
+        if let Missing::Label(label) = &self.spec.missing {
+            found = without(found, label);
+        }
+        let n_missing = found.codes.iter().filter(|c| **c < 0).count();
+        if n_missing > 0 && self.spec.missing == Missing::Never {
+            let message = format!("{n_missing} of {} values are missing", found.codes.len());
+            self.report(Severity::Error, "E0715", path, message);
+            return None;
+        }
+        self.settle_codes(found, path, key)
+    }
+
+    /// Enters labels in the vocabulary, or brings them into its order.
+    fn settle_codes(&mut self, found: Categories, path: &FieldPath, key: &str) -> Option<Codes> {
+        if self.fixed {
+            let (registry, slot) = (&mut *self.registry, &self.spec.name);
+            let (vocabulary, problems) = (&registry.vocabulary, &mut registry.problems);
+            let before = problems.len();
+            let codes = recode(&found, key, &path.to_string(), vocabulary, slot, problems);
+            return (problems.len() == before).then_some(codes);
+        }
+        let few = |at: &usize| found.sizes[*at] < FEW;
+        let small: Vec<String> = (0..found.labels.len())
+            .filter(few)
+            .map(|at| format!("{} ({})", found.labels[at], found.sizes[at]))
+            .collect();
+        if !small.is_empty() {
+            let message = format!("categories with fewer than {FEW} members: {}", listed(&small));
+            self.report(Severity::Warning, "W0705", path, message);
+        }
+        if found.labels.len() == 1 && *path != FieldPath::ObsNames {
+            let message = format!("all have the label `{}`, so it has no effect", found.labels[0]);
+            self.report(Severity::Note, "", path, message);
+        }
+        self.registry.vocabulary.categories.insert(key.to_owned(), found.labels.clone());
+        Some(Codes { codes: found.codes, labels: found.labels, sizes: found.sizes })
+    }
+
+    /// The rows of a column of `var` in the order of the trained model.
+    fn align_column(&mut self, column: Column, path: &FieldPath) -> Option<Column> {
+        let alignment = self.registry.alignments.get("gene").cloned().unwrap_or_default();
+        let rows: Option<Vec<usize>> = alignment.sources.iter().copied().collect();
+        let Some(rows) = rows else {
+            let message = format!("it has no value for {}", listed(&alignment.missing));
+            self.report(Severity::Error, "E0706", path, message);
+            return None;
+        };
+        fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|&r| values[r].clone()).collect()
+        }
+        let values = match column.values {
+            Values::Categorical { codes, categories, ordered } => {
+                Values::Categorical { codes: pick(&codes, &rows), categories, ordered }
+            }
+            Values::Real(v) => Values::Real(pick(&v, &rows)),
+            Values::Integer(v) => Values::Integer(pick(&v, &rows)),
+            Values::Bool(v) => Values::Bool(pick(&v, &rows)),
+            Values::Strings(v) => Values::Strings(pick(&v, &rows)),
+        };
+        Some(Column { values, missing: column.missing.map(|m| pick(&m, &rows)) })
+    }
+
+    /// One number per cell or gene.
+    fn vector(&mut self, path: &FieldPath) -> Option<SlotData> {
+        let mut column = self.take(self.data.column(path))?;
+        if self.spec.dims == SlotDims::Genes && self.fixed {
+            column = self.align_column(column, path)?;
+        }
+        let values = self.numbers(&column, path)?;
+        let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+        self.check_range(&values, 1, path)?;
+        Some(SlotData::Vector(values))
+    }
+
+    fn numbers(&mut self, column: &Column, path: &FieldPath) -> Option<Vec<f64>> {
+        let numbers = column.to_reals();
+        if numbers.is_none() {
+            let message = format!("numbers are expected, it holds {}", column.values.describe());
+            self.report(Severity::Error, "E0715", path, message);
+        }
+        numbers
+    }
+
+    /// A matrix of expression or a table.
+    fn matrix(&mut self, path: &FieldPath) -> Option<SlotData> {
+        let spec = self.spec;
+        let (mut values, labels) = match path {
+            FieldPath::Obsm(_) | FieldPath::Varm(_) => {
+                let table = self.take(self.data.table(path))?;
+                let n = table.values.n_cols;
+                (
+                    Matrix::Dense(table.values),
+                    Some(table.labels.unwrap_or_else(|| (0..n).map(|c| c.to_string()).collect())),
+                )
+            }
+            _ => (self.take(self.data.matrix(path))?, None),
+        };
+        let genes = self.registry.alignments.get("gene").filter(|_| self.fixed).cloned();
+        match (&spec.dims, labels) {
+            (SlotDims::CellsByGenes, _) => {
+                if let Some(genes) = genes {
+                    values = values.with_columns(&genes.sources);
+                }
+            }
+            (SlotDims::CellsBy(axis) | SlotDims::GenesBy(axis), Some(labels)) => {
+                values = self.settle_axis(axis, labels, values, path)?;
+                if let (SlotDims::GenesBy(_), Some(genes)) = (&spec.dims, genes) {
+                    values = Matrix::Dense(pick_rows(&values.to_dense(), &genes.sources));
+                }
+            }
+            _ => {}
+        }
+        self.check_values(&values, path)?;
+        Some(SlotData::Matrix { values, missing: None })
+    }
+
+    /// Whether a field of this kind can feed a slot with these axes.
+    fn fits(&mut self, path: &FieldPath, is_table: bool) -> bool {
+        let wanted = match (&self.spec.dims, path) {
+            (SlotDims::CellsByGenes, FieldPath::X | FieldPath::RawX | FieldPath::Layer(_)) => return true,
+            (SlotDims::CellsBy(_), FieldPath::Obsm(_)) | (SlotDims::GenesBy(_), FieldPath::Varm(_))
+                if is_table =>
+            {
+                return true;
+            }
+            (SlotDims::Cells, FieldPath::Obs(_) | FieldPath::ObsNames) => return true,
+            (SlotDims::Genes, FieldPath::Var(_) | FieldPath::RawVar(_) | FieldPath::VarNames) => return true,
+            (SlotDims::CellsByGenes, _) => "cells by genes: X, raw.X or a layer",
+            (SlotDims::CellsBy(_), _) => "a table of cells: obsm.NAME",
+            (SlotDims::GenesBy(_), _) => "a table of genes: varm.NAME",
+            (SlotDims::Cells, _) => "a column of cells: obs.NAME",
+            (SlotDims::Genes, _) => "a column of genes: var.NAME",
+        };
+        self.report(Severity::Error, "E0308", path, format!("the slot needs {wanted}"));
+        false
+    }
+
+    /// Enters the labels of `axis` in the vocabulary. Where it has labels already, those of a trained model rule;
+    /// those of another slot are brought with these to what both have. Columns without names are matched by number.
+    fn settle_axis(
+        &mut self,
+        axis: &str,
+        labels: Vec<String>,
+        values: Matrix,
+        path: &FieldPath,
+    ) -> Option<Matrix> {
+        let registry = &mut *self.registry;
+        let Some(wanted) = registry.vocabulary.axes.get(axis).cloned() else {
+            registry.vocabulary.axes.insert(axis.to_owned(), labels);
+            return Some(values);
+        };
+        if wanted == labels {
+            return Some(values);
+        }
+        if is_numbering(&wanted) || is_numbering(&labels) {
+            if wanted.len() != labels.len() {
+                let (n, m) = (labels.len(), wanted.len());
+                let message = format!("it has {n} columns without names to match, but axis `{axis}` has {m}");
+                self.report(Severity::Error, "E0308", path, message);
+                return None;
+            }
+            if is_numbering(&wanted) && !self.fixed {
+                registry.vocabulary.axes.insert(axis.to_owned(), labels);
+            }
+            return Some(values);
+        }
+        if self.fixed {
+            let aligned = align(&wanted, &labels, axis, &self.spec.name, &mut registry.problems);
+            let values = values.with_columns(&aligned.sources);
+            registry.alignments.insert(axis.to_owned(), aligned);
+            return Some(values);
+        }
+        self.intersect(axis, &wanted, &labels, values, path)
+    }
+
+    /// Keeps of `axis` what both `old`, in whose order it is, and `new` have: here and in the slots read before.
+    fn intersect(
+        &mut self,
+        axis: &str,
+        old: &[String],
+        new: &[String],
+        values: Matrix,
+        path: &FieldPath,
+    ) -> Option<Matrix> {
+        let both: Vec<String> = old.iter().filter(|l| new.contains(l)).cloned().collect();
+        if both.is_empty() {
+            let message =
+                format!("axis `{axis}` has {}, but this has {}: none in common", listed(old), listed(new));
+            self.report(Severity::Error, "E0308", path, message);
+            return None;
+        }
+        let dropped = old.len().max(new.len()) - both.len();
+        let message = format!(
+            "of axis `{axis}` the {} labels in both are kept, up to {dropped} are dropped",
+            both.len()
+        );
+        self.report(Severity::Warning, "W0706", path, message);
+        let sources =
+            |from: &[String]| both.iter().map(|l| from.iter().position(|m| m == l)).collect::<Vec<_>>();
+        let of_old = sources(old);
+        for (spec, data) in self.registry.slots.values_mut() {
+            let on_axis = matches!(&spec.dims, SlotDims::CellsBy(a) | SlotDims::GenesBy(a) if a == axis);
+            if let (true, SlotData::Matrix { values, .. }) = (on_axis, data) {
+                *values = values.with_columns(&of_old);
+            }
+        }
+        let values = values.with_columns(&sources(new));
+        self.registry.vocabulary.axes.insert(axis.to_owned(), both);
+        Some(values)
+    }
+
+    /// Checks a matrix by the kind of the slot.
+    fn check_values(&mut self, values: &Matrix, path: &FieldPath) -> Option<()> {
+        if self.spec.kind != SlotKind::Count {
+            return self.check_range(values.values(), values.n_cols(), path);
+        }
+        let (cells, columns) = (self.data.obs_names(), self.column_labels());
+        match check_counts(values, cells, &columns, self.data.file(), path) {
+            Ok(report) => {
+                self.warn_counts(&report, path);
+                Some(())
+            }
+            Err(error) => {
+                let mut problem = Problem::from_data(&self.spec.name, error);
+                if problem.code == DataErrorKind::NotCounts.code() && self.spec.dims == SlotDims::CellsByGenes
+                {
+                    self.suggest_counts(&mut problem);
+                }
+                self.registry.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn column_labels(&self) -> Vec<String> {
+        let vocabulary = &self.registry.vocabulary;
+        match &self.spec.dims {
+            SlotDims::CellsBy(axis) | SlotDims::GenesBy(axis) => {
+                vocabulary.axes.get(axis).cloned().unwrap_or_default()
+            }
+            _ => vocabulary.genes.clone(),
+        }
+    }
+
+    /// Names the matrices of the file that do hold counts.
+    fn suggest_counts(&self, problem: &mut Problem) {
+        let found: Vec<String> = self.data.layers_holding_counts().iter().map(FieldPath::to_string).collect();
+        problem.help = Some(match found.first() {
+            Some(first) => format!("{} holds counts: write {}={first}", listed(&found), self.spec.name),
+            None => "no matrix of this file holds counts: start from a file with raw counts".to_owned(),
+        });
+        problem.candidates = found;
+    }
+
+    fn warn_counts(&mut self, report: &CountReport, path: &FieldPath) {
+        if report.n_empty_cells > 0 && self.spec.dims == SlotDims::CellsByGenes {
+            let names: Vec<String> = report
+                .empty_cells
+                .iter()
+                .filter_map(|&row| self.data.obs_names().get(row).cloned())
+                .collect();
+            let message =
+                format!("{} cells have a total of zero, such as {}", report.n_empty_cells, listed(&names));
+            self.report(Severity::Warning, "W0704", path, message);
+        }
+        if report.may_be_rounded {
+            let message =
+                format!("counts reach {}: above 16777216 they are rounded to 32-bit numbers", report.max);
+            self.report(Severity::Warning, "W0716", path, message);
+        }
+    }
+
+    /// Checks that numbers lie in the support of the slot; `n_cols` gives rows for a simplex and for messages.
+    fn check_range(&mut self, values: &[f32], n_cols: usize, path: &FieldPath) -> Option<()> {
+        let nan_is_missing = matches!(self.spec.missing, Missing::Nan | Missing::Label(_));
+        let bound = match &self.spec.kind {
+            SlotKind::Index(axis) => self.axis_size(axis) as f32,
+            _ => f32::INFINITY,
+        };
+        let (wanted, holds): (&str, &dyn Fn(f32) -> bool) = match &self.spec.kind {
+            SlotKind::Count => ("non-negative integers", &|v| v >= 0.0 && v.fract() == 0.0),
+            SlotKind::NonNeg => ("numbers that are not negative", &|v| v >= 0.0 && v.is_finite()),
+            SlotKind::Positive => ("numbers above zero", &|v| v > 0.0 && v.is_finite()),
+            SlotKind::Unit | SlotKind::Simplex => ("numbers from 0 to 1", &|v| (0.0..=1.0).contains(&v)),
+            SlotKind::Bool => ("0 or 1", &|v| v == 0.0 || v == 1.0),
+            SlotKind::Index(_) => ("positions on its axis", &|v| v >= 0.0 && v.fract() == 0.0 && v < bound),
+            _ => ("finite numbers", &f32::is_finite),
+        };
+        let wrong: Vec<usize> = (0..values.len())
+            .filter(|&at| !(holds(values[at]) || nan_is_missing && values[at].is_nan()))
+            .take(3)
+            .collect();
+        if !wrong.is_empty() {
+            let shown: Vec<String> = wrong.iter().map(|&at| values[at].to_string()).collect();
+            let message = format!("{wanted} are expected, but it holds {}", shown.join(", "));
+            let code = if self.spec.kind == SlotKind::Count { "E0703" } else { "E0715" };
+            self.report(Severity::Error, code, path, message);
+            return None;
+        }
+        if self.spec.kind == SlotKind::Simplex {
+            let sums = values.chunks(n_cols.max(1)).map(|row| row.iter().map(|&v| f64::from(v)).sum::<f64>());
+            if let Some((row, sum)) = sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > SUM_TOLERANCE) {
+                self.report(Severity::Error, "E0715", path, format!("row {row} sums to {sum}, not to 1"));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn axis_size(&self, axis: &str) -> usize {
+        match axis {
+            "cell" => self.data.n_obs(),
+            "gene" => self.registry.vocabulary.genes.len(),
+            other => self.registry.vocabulary.axes.get(other).map_or(usize::MAX, Vec::len),
+        }
+    }
+
+    /// Columns of labels and of numbers, told apart by what the file holds.
+    fn covariates(&mut self) -> Option<SlotData> {
+        let (data, spec) = (self.data, self.spec);
+        let mut categorical = Vec::new();
+        let mut numeric: Vec<(String, Vec<f64>)> = Vec::new();
+        let mut failed = false;
+        for path in &spec.source {
+            if !data.contains(path) {
+                if spec.explicit || !spec.optional {
+                    self.report_absent(path);
+                    failed = true;
+                }
+                continue;
+            }
+            let Some(column) = self.take(data.column(path)) else {
+                failed = true;
+                continue;
+            };
+            let key = format!("{}/{path}", spec.name);
+            let labels = match &column.values {
+                _ if self.fixed => self.registry.vocabulary.categories.contains_key(&key),
+                Values::Real(_) | Values::Integer(_) => false,
+                _ => true,
+            };
+            if labels {
+                match self.category(path, &key) {
+                    Some(codes) => categorical.push((path.to_string(), codes)),
+                    None => failed = true,
+                }
+            } else {
+                match self.numbers(&column, path).filter(|v| self.all_finite(v, path)) {
+                    Some(values) => numeric.push((path.to_string(), values)),
+                    None => failed = true,
+                }
+            }
+        }
+        if failed {
+            return None;
+        }
+        let (n_rows, n_cols) = (data.n_obs(), numeric.len());
+        let values = (0..n_rows).flat_map(|row| numeric.iter().map(move |(_, v)| v[row] as f32)).collect();
+        Some(SlotData::Covariates {
+            categorical,
+            continuous_names: numeric.iter().map(|(name, _)| name.clone()).collect(),
+            continuous: Dense { n_rows, n_cols, values },
+        })
+    }
+
+    fn all_finite(&mut self, values: &[f64], path: &FieldPath) -> bool {
+        let n = values.iter().filter(|v| !v.is_finite()).count();
+        if n > 0 {
+            self.report(
+                Severity::Error,
+                "E0715",
+                path,
+                format!("{n} of {} values are missing or infinite", values.len()),
+            );
+        }
+        n == 0
+    }
+}
+
+/// Whether labels are only the numbers 0, 1, 2, …, as columns without names get.
+fn is_numbering(labels: &[String]) -> bool {
+    labels.iter().enumerate().all(|(at, label)| *label == at.to_string())
+}
+
+/// The categories without `label`, whose rows become missing.
+fn without(mut found: Categories, label: &str) -> Categories {
+    let Some(at) = found.labels.iter().position(|l| l == label) else { return found };
+    found.labels.remove(at);
+    found.sizes.remove(at);
+    let at = at as i32;
+    for code in &mut found.codes {
+        *code = match *code {
+            c if c == at => -1,
+            c if c > at => c - 1,
+            c => c,
+        };
+    }
+    found
+}
+
+fn pick_rows(table: &Dense, sources: &[Option<usize>]) -> Dense {
+    let mut out = Dense::zeros(sources.len(), table.n_cols);
+    for (row, source) in sources.iter().enumerate() {
+        if let Some(source) = *source {
+            out.values[row * table.n_cols..(row + 1) * table.n_cols].copy_from_slice(table.row(source));
+        }
+    }
+    out
+}
+
+/// For each category and column whether the column sums to zero over the rows of the category, row-major.
+pub(super) fn zero_blocks(values: &Matrix, codes: &Codes) -> Vec<bool> {
+    let n_cols = values.n_cols();
+    let mut sums = vec![0.0f64; codes.labels.len() * n_cols];
+    for (row, &code) in codes.codes.iter().enumerate() {
+        if let Ok(code) = usize::try_from(code) {
+            values.for_each_in_row(row, |column, value| sums[code * n_cols + column] += f64::from(value));
+        }
+    }
+    sums.into_iter().map(|sum| sum == 0.0).collect()
+}

@@ -1,0 +1,345 @@
+//! Data drawn from a model's own generative story, with the truth beside them.
+
+use crate::anndata::{
+    Additions, Column, Csr, Dense, Matrix, NewAnnData, UnsValue, Values, WriteOptions, write_new,
+};
+use crate::batch::{Gatherer, cut, for_each_minibatch};
+use crate::dataset::{Dataset, FieldData};
+use crate::engine::{Engine, Prepared, run_error};
+use crate::error::{Error, request};
+use crate::init::{add_missing, options_in_force};
+use crate::model::Model;
+use crate::output::NamedArray;
+use autodiff_runtime::random::{SiteKey, normal_from};
+use autodiff_runtime::{StepKey, Variables};
+use dsl::{AxisSource, Bound, FeedSpec, Lowered, Mode, Purpose, Request, Slot, SlotKind};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Cells drawn at a time.
+const CHUNK: usize = 256;
+/// Step number of simulation draws.
+const SIM_STEP: u64 = 4 << 40;
+/// Stream of library sizes.
+const LIBRARY_STREAM: u32 = 0xFFFF_0004;
+/// Larger parameters are written as a summary only.
+const MAX_TRUTH: usize = 1 << 20;
+
+/// What to draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimOptions {
+    /// Number of cells.
+    pub cells: usize,
+    /// Number of genes.
+    pub genes: usize,
+    /// Levels of every category; the cells are shared out evenly.
+    pub batches: usize,
+    /// Mean and standard deviation of the log library size, for likelihoods that read their own field.
+    pub library: (f64, f64),
+    /// Seed of parameters and draws.
+    pub seed: u64,
+    /// Sizes of other data axes.
+    pub sizes: BTreeMap<String, usize>,
+}
+
+impl Default for SimOptions {
+    /// 2000 cells, 500 genes, one batch, log library size 8 ± 0.5.
+    fn default() -> Self {
+        SimOptions {
+            cells: 2000,
+            genes: 500,
+            batches: 1,
+            library: (8.0, 0.5),
+            seed: 0,
+            sizes: BTreeMap::new(),
+        }
+    }
+}
+
+/// Draws a data set and writes it as `.h5ad`.
+///
+/// # Errors
+/// E0716 when the model needs what cannot be made up, E0714 when the file cannot be written.
+pub fn simulate(model: &Model, options: &SimOptions, engine: &Engine, output: &Path) -> Result<(), Error> {
+    let drawn = draw(model, options, engine)?;
+    let data = drawn.into_anndata(model, options);
+    write_new(output, &data, WriteOptions { overwrite: true, in_place: false })?;
+    Ok(())
+}
+
+/// Everything drawn: the values by site and field, the parameters.
+pub struct Drawn {
+    /// Observed fields and latents, by name.
+    pub arrays: Vec<NamedArray>,
+    /// The made-up fields that the model conditions on.
+    pub given: Dataset,
+    /// The parameters that the data were drawn with.
+    pub variables: Variables<f32>,
+    /// Their shapes.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+}
+
+/// Draws from the model.
+///
+/// # Errors
+/// E0716 when the model needs what cannot be made up.
+pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Drawn, Error> {
+    if options.cells < 1 || options.genes < 1 || options.batches < 1 {
+        return Err(Error::plain(request("a simulation needs at least one cell, one gene and one batch")));
+    }
+    let (bound, mut given) = made_up(model, options)?;
+    let ranges = cut(options.cells, CHUNK);
+    let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
+    let mut variables = Variables::new();
+    for range in &ranges {
+        if !programs.contains_key(&range.len()) {
+            let request =
+                Request { purpose: Purpose::Simulation, mode: Mode::Evaluate, n_batch: range.len() };
+            let prepared = engine.prepare(model, &bound, &request, None)?;
+            add_missing(&prepared.lowered, options.seed, &mut variables);
+            programs.insert(range.len(), prepared);
+        }
+    }
+    let Some(first) = programs.values().next() else {
+        return Err(Error::plain(request("nothing to simulate")));
+    };
+    let lowered = first.lowered.clone();
+    for feed in &lowered.feeds {
+        if let FeedSpec::Total(field) = feed {
+            given.totals.insert(field.clone(), libraries(options));
+        }
+    }
+    let mut arrays: Vec<NamedArray> =
+        lowered.graph.outputs().iter().map(|(name, _)| empty_array(&lowered, name, model)).collect();
+    let stats = BTreeMap::new();
+    let gatherer = Gatherer::new(&given, &stats, &lowered);
+    let order: Vec<u32> = (0..options.cells as u32).collect();
+    let key = StepKey { seed: options.seed, step: SIM_STEP };
+    let flow = for_each_minibatch(&gatherer, &order, &ranges, 0, |batch| {
+        let Some(prepared) = programs.get_mut(&batch.rows.len()) else {
+            return ControlFlow::Continue(());
+        };
+        if let Err(e) = prepared.exe.run(&mut variables, &batch.feeds(), key) {
+            return ControlFlow::Break(run_error(model, &prepared.lowered, &e));
+        }
+        arrays.iter_mut().for_each(|a| take(a, prepared, batch.rows[0] as usize, batch.rows.len()));
+        ControlFlow::Continue(())
+    });
+    if let ControlFlow::Break(error) = flow {
+        return Err(error);
+    }
+    let shapes = lowered.variables.iter().map(|v| (v.name.clone(), v.dims.iter().map(|d| d.size).collect()));
+    Ok(Drawn { arrays, given, shapes: shapes.collect(), variables })
+}
+
+fn empty_array(lowered: &Lowered, name: &str, model: &Model) -> NamedArray {
+    let axes = lowered.output_axes.get(name).cloned().unwrap_or_default();
+    let mut shape: Vec<usize> = match lowered.graph.find_output(name) {
+        Some(id) => lowered.graph.axes_of(id).iter().map(|a| lowered.graph.size(a)).collect(),
+        None => vec![],
+    };
+    if axes.first().map(String::as_str) == model.compiled().plate()
+        && let Some(rows) = shape.first_mut()
+    {
+        *rows = 0;
+    }
+    NamedArray { name: name.to_owned(), axes, shape, values: vec![] }
+}
+
+/// Appends the rows of one run; an array without rows is taken once.
+fn take(array: &mut NamedArray, prepared: &Prepared, first_row: usize, rows: usize) {
+    let Some(values) = prepared.exe.output(&array.name) else { return };
+    match array.shape.first_mut() {
+        Some(n) if *n == first_row => {
+            *n += rows;
+            array.values.extend_from_slice(values);
+        }
+        _ if array.values.is_empty() => array.values.extend_from_slice(values),
+        _ => {}
+    }
+}
+
+/// Rounded log-normal library sizes, at least 1.
+fn libraries(options: &SimOptions) -> Vec<f32> {
+    let site = SiteKey::new(StepKey { seed: options.seed, step: SIM_STEP }, LIBRARY_STREAM);
+    let (mean, sd) = options.library;
+    let draw = |row: u32| {
+        let [a, b, ..] = site.words(row, 0);
+        (mean + sd * normal_from(a, b)).exp().round().clamp(1.0, 1e7) as f32
+    };
+    (0..options.cells as u32).map(draw).collect()
+}
+
+/// The axis of a count field that comes from `X` or a layer: the genes.
+fn gene_axis(slots: &[Slot]) -> Option<&str> {
+    let from_x = |s: &&Slot| s.path.as_deref().is_some_and(|p| p == "X" || p.starts_with("layers."));
+    slots.iter().find(from_x).and_then(|s| s.axes.get(1)).map(String::as_str)
+}
+
+/// Sizes, and the fields that the model conditions on: balanced categories, ones for numbers.
+fn made_up(model: &Model, options: &SimOptions) -> Result<(Bound, Dataset), Error> {
+    let compiled = model.compiled();
+    let n = options.cells;
+    let mut bound = Bound { n_rows: n, ..Bound::default() };
+    let mut data = Dataset { n_rows: n, ..Dataset::default() };
+    for axis in compiled.axes().iter().filter(|a| Some(a.name.as_str()) != compiled.plate()) {
+        if axis.source != AxisSource::Data {
+            continue;
+        }
+        let size = match options.sizes.get(&axis.name) {
+            Some(size) => *size,
+            None if gene_axis(compiled.slots()) == Some(&axis.name) => options.genes,
+            None => {
+                let text = format!("the size of axis `{}` is not known", axis.name);
+                return Err(Error::plain(request(text).help(format!("give it: --size {}=50", axis.name))));
+            }
+        };
+        bound.sizes.insert(axis.name.clone(), size);
+    }
+    for slot in compiled.slots() {
+        match slot.kind {
+            SlotKind::Category if slot.optional && options.batches == 1 => continue,
+            SlotKind::Category => {
+                bound.sizes.insert(slot.name.clone(), options.batches);
+                let codes = (0..n).map(|i| (i % options.batches) as u32).collect();
+                data.fields.insert(slot.name.clone(), FieldData::Codes(codes));
+            }
+            _ if slot.optional => continue,
+            SlotKind::Covariates => {
+                let text = format!("`{}`: covariates cannot be made up", slot.name);
+                return Err(Error::plain(request(text)));
+            }
+            _ if slot.axes.len() == 1 => {
+                data.fields.insert(slot.name.clone(), FieldData::Reals(vec![1.0; n]));
+            }
+            _ => {}
+        }
+        bound.present.insert(slot.name.clone());
+    }
+    Ok((bound, data))
+}
+
+impl Drawn {
+    fn into_anndata(self, model: &Model, options: &SimOptions) -> NewAnnData {
+        let mut out = NewAnnData {
+            obs_names: (0..options.cells).map(|i| format!("cell_{i}")).collect(),
+            var_names: (0..options.genes).map(|i| format!("gene_{i}")).collect(),
+            ..NewAnnData::default()
+        };
+        out.parts.uns.push(("svic".to_owned(), self.truth(model, options)));
+        let slots = model.compiled().slots();
+        for slot in slots.iter().filter(|s| s.kind == SlotKind::Category) {
+            if let Some(FieldData::Codes(codes)) = self.given.fields.get(&slot.name) {
+                let codes = codes.iter().map(|c| *c as i32).collect();
+                let categories = (0..options.batches).map(|i| format!("{}_{i}", slot.name)).collect();
+                let values = Values::Categorical { codes, categories, ordered: false };
+                out.parts.obs.push((column_name(slot), Column::new(values)));
+            }
+        }
+        for (field, totals) in &self.given.totals {
+            let values = totals.iter().map(|v| f64::from(*v)).collect();
+            out.parts.obs.push((format!("library_{field}"), Column::new(Values::Real(values))));
+        }
+        let plate = model.compiled().plate();
+        for array in self.arrays.into_iter().filter(|a| a.axes.first().map(String::as_str) == plate) {
+            let slot = slots.iter().find(|s| s.name == array.name);
+            place(&mut out.parts, &mut out.x, slot, array, options.genes);
+        }
+        out
+    }
+
+    fn truth(&self, model: &Model, options: &SimOptions) -> UnsValue {
+        let parameters = self.variables.iter().map(|(name, values)| {
+            let shape = self.shapes.get(name).cloned().unwrap_or_else(|| vec![values.len()]);
+            let wide = values.iter().map(|v| f64::from(*v));
+            let value = if values.len() <= MAX_TRUTH && !shape.is_empty() {
+                UnsValue::Reals(shape, wide.collect())
+            } else {
+                UnsValue::Real(wide.sum::<f64>() / values.len().max(1) as f64)
+            };
+            (name.to_owned(), value)
+        });
+        let settings = options_in_force(model.compiled());
+        let map = BTreeMap::from([
+            ("parameters".to_owned(), UnsValue::Map(parameters.collect())),
+            ("seed".to_owned(), UnsValue::Integer(options.seed as i64)),
+            ("model".to_owned(), UnsValue::Text(model.texts().name.clone())),
+            (
+                "options".to_owned(),
+                UnsValue::Map(settings.into_iter().map(|(k, v)| (k, UnsValue::Text(v))).collect()),
+            ),
+        ]);
+        UnsValue::Map(BTreeMap::from([("truth".to_owned(), UnsValue::Map(map))]))
+    }
+}
+
+fn column_name(slot: &Slot) -> String {
+    let path = slot.path.as_deref().and_then(|p| p.strip_prefix("obs."));
+    path.unwrap_or(&slot.name).to_owned()
+}
+
+/// Puts one drawn array where its field is read from; latents into `obsm`.
+fn place(
+    parts: &mut Additions,
+    x: &mut Option<Matrix>,
+    slot: Option<&Slot>,
+    array: NamedArray,
+    genes: usize,
+) {
+    let width = array.row_len();
+    if array.shape.len() == 1 {
+        let name = slot.map_or(array.name.clone(), column_name);
+        if parts.obs.iter().all(|(n, _)| *n != name) {
+            let values = array.values.iter().map(|v| f64::from(*v)).collect();
+            parts.obs.push((name, Column::new(Values::Real(values))));
+        }
+        return;
+    }
+    let dense = Dense { n_rows: array.shape[0], n_cols: width, values: array.values };
+    let Some(slot) = slot else {
+        parts.obsm.push((array.name, dense));
+        return;
+    };
+    let matrix =
+        if slot.kind == SlotKind::Count { Matrix::Csr(sparse(&dense)) } else { Matrix::Dense(dense) };
+    match slot.path.as_deref().and_then(|p| p.split_once('.')) {
+        Some(("layers", name)) if width == genes => parts.layers.push((name.to_owned(), matrix)),
+        Some(("obsm", name)) => parts.obsm.push((name.to_owned(), matrix.to_dense())),
+        _ if width == genes && x.is_none() => *x = Some(matrix),
+        _ => parts.obsm.push((slot.name.clone(), matrix.to_dense())),
+    }
+}
+
+fn sparse(dense: &Dense) -> Csr {
+    let mut out = Csr { n_rows: dense.n_rows, n_cols: dense.n_cols, indptr: vec![0], ..Csr::default() };
+    for row in 0..dense.n_rows {
+        for (column, value) in dense.row(row).iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            out.indices.push(column as u32);
+            out.values.push(*value);
+        }
+        out.indptr.push(out.values.len() as u64);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn library_sizes_are_log_normal() {
+        let options = SimOptions { cells: 5000, ..SimOptions::default() };
+        let logs: Vec<f64> = libraries(&options).iter().map(|v| f64::from(*v).ln()).collect();
+        let mean = logs.iter().sum::<f64>() / 5000.0;
+        let sd = (logs.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 5000.0).sqrt();
+        assert!((mean - 8.0).abs() < 0.05 && (sd - 0.5).abs() < 0.03, "{mean} {sd}");
+        assert_eq!(libraries(&options), libraries(&options));
+    }
+
+    #[test]
+    fn dense_rows_become_sparse() {
+        let dense = Dense { n_rows: 2, n_cols: 3, values: vec![0.0, 2.0, 0.0, 1.0, 0.0, 3.0] };
+        assert_eq!(sparse(&dense).to_dense(), dense);
+    }
+}

@@ -1,0 +1,259 @@
+//! A model together with the data it is trained on.
+
+use super::progress::{Ending, Plan, Progress, Silent};
+use super::schedule::{Patience, default_epochs};
+use super::session::Session;
+use crate::batch::{Gatherer, Minibatch, Split, cut, split};
+use crate::bind::BoundData;
+use crate::engine::{BackendKind, Engine, run_error};
+use crate::error::{Error, request};
+use crate::init::add_missing;
+use crate::model::Model;
+use crate::saved;
+use crate::trained::{TrainState, Trained};
+use autodiff_runtime::{StepKey, Variables};
+use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
+use dsl::{Lowered, Mode, Purpose, Request};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Where and how often a run is saved while it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The `.svim` file.
+    pub path: PathBuf,
+    /// Every so many epochs.
+    pub every: u64,
+}
+
+/// How to train.
+#[derive(Clone, Debug, Default)]
+pub struct FitOptions {
+    /// Seed of the split, the orders, the initial values and all draws.
+    pub seed: u64,
+    /// Epochs in all; else those of the model's `train` block, else by the number of cells.
+    pub epochs: Option<u64>,
+    /// What computes.
+    pub backend: BackendKind,
+    /// Number of threads; else the number of processors. It does not change the result.
+    pub threads: Option<usize>,
+    /// Whether the validation cells are scored after every epoch even if no schedule asks for it.
+    pub validate: bool,
+    /// Set it to stop after the current step, keeping the last finished epoch.
+    pub stop: Arc<AtomicBool>,
+    /// Saves the run while it goes on.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl FitOptions {
+    pub(super) fn save_checkpoint(&self, trained: &Trained) -> Result<(), Error> {
+        match &self.checkpoint {
+            Some(c) if trained.state.epoch % c.every.max(1) == 0 => saved::save(trained, &c.path),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A trained model and its data.
+pub struct Fit {
+    pub(crate) trained: Trained,
+    pub(crate) data: BoundData,
+    pub(crate) engine: Engine,
+    ending: Option<Ending>,
+}
+
+impl Fit {
+    /// Sets up a run: split, statistics, initial values. Nothing is trained yet.
+    ///
+    /// # Errors
+    /// E0716 when there are too few cells; what lowering says.
+    pub fn new(model: Model, data: BoundData, options: &FitOptions) -> Result<Fit, Error> {
+        let engine = Engine::new(options.backend, options.threads)?;
+        let settings = model.compiled().train().clone();
+        let n_cells = data.data.n_rows;
+        let epochs = options.epochs.or(settings.epochs.map(|e| e as u64));
+        let mut trained = Trained {
+            model,
+            bound: data.bound.clone(),
+            vocabularies: data.vocabularies.clone(),
+            bindings: data.bindings.clone(),
+            data_file: data.file.display().to_string(),
+            n_cells,
+            seed: options.seed,
+            epochs: epochs.unwrap_or_else(|| default_epochs(n_cells)),
+            stats: BTreeMap::new(),
+            dims: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            state: TrainState {
+                variables: Variables::new(),
+                epoch: 0,
+                step: 0,
+                lr: settings.lr,
+                plateau: Patience::default(),
+                stopping: Patience::default(),
+                history: vec![],
+            },
+            settings,
+        };
+        trained.bound.n_rows = split_of(&trained)?.train.len();
+        let mut fit = Fit { trained, data, engine, ending: None };
+        fit.compute_stats()?;
+        Ok(fit)
+    }
+
+    /// Takes up a saved run on the same data.
+    ///
+    /// # Errors
+    /// E0708 when the data have another number of cells.
+    pub fn resume(mut trained: Trained, data: BoundData, options: &FitOptions) -> Result<Fit, Error> {
+        if data.data.n_rows != trained.n_cells {
+            let text = format!(
+                "{}: {} cells, but the run was trained on {}",
+                data.file.display(),
+                data.data.n_rows,
+                trained.n_cells
+            );
+            return Err(Error::plain(
+                Diagnostic::new(Code::E0708, text).help("a run is resumed on the data it was begun with"),
+            ));
+        }
+        if let Some(epochs) = options.epochs {
+            trained.epochs = epochs;
+        }
+        let engine = Engine::new(options.backend, options.threads)?;
+        Ok(Fit { trained, data, engine, ending: None })
+    }
+
+    /// Trains, silently.
+    ///
+    /// # Errors
+    /// As [`Fit::run_with`].
+    pub fn run(self, options: &FitOptions) -> Result<Fit, Error> {
+        self.run_with(options, &mut Silent)
+    }
+
+    /// Trains until the epochs are done, early stopping is due, or `options.stop` is set.
+    ///
+    /// # Errors
+    /// E0710 when a value is not finite.
+    pub fn run_with(mut self, options: &FitOptions, progress: &mut dyn Progress) -> Result<Fit, Error> {
+        let split = split_of(&self.trained)?;
+        let n_train = split.train.len();
+        let n_validation = split.validation.len();
+        let mut session = Session::new(&self.engine, &self.data.data, split);
+        let size = session.batch_size(&self.trained);
+        progress.start(&Plan {
+            n_train,
+            n_validation,
+            epochs: self.trained.epochs,
+            done: self.trained.state.epoch,
+            n_batches: cut(n_train, size).len(),
+        });
+        let warnings = self.trained.unfinished_ramps();
+        if !warnings.is_empty() {
+            progress.warn(self.trained.model.sources(), &warnings);
+        }
+        let monitored = self.trained.settings.early_stopping || self.trained.settings.plateau;
+        session.prepare(&mut self.trained, monitored || options.validate)?;
+        let ending = session.run(&mut self.trained, options, progress)?;
+        progress.finish(ending);
+        self.ending = Some(ending);
+        Ok(self)
+    }
+
+    /// How the run ended.
+    pub fn ending(&self) -> Ending {
+        self.ending.unwrap_or(Ending::Completed)
+    }
+
+    /// The trained model, without its data.
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// The data as bound.
+    pub fn data(&self) -> &BoundData {
+        &self.data
+    }
+
+    /// Saves the trained model as a `.svim` file.
+    ///
+    /// # Errors
+    /// E0714 when it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        saved::save(&self.trained, path.as_ref())
+    }
+
+    /// Computes the `stat`s of the model over all cells.
+    fn compute_stats(&mut self) -> Result<(), Error> {
+        let names = self.trained.model.compiled().stats();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let n = self.data.data.n_rows;
+        let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: n };
+        let mut prepared = self.engine.prepare(&self.trained.model, &self.trained.bound, &request, None)?;
+        add_missing(&prepared.lowered, self.trained.seed, &mut self.trained.state.variables);
+        let mut batch = Minibatch::default();
+        let rows: Vec<u32> = (0..n as u32).collect();
+        Gatherer::new(&self.data.data, &BTreeMap::new(), &prepared.lowered).fill(&rows, 0, &mut batch);
+        let key = StepKey { seed: self.trained.seed, step: 0 };
+        prepared
+            .exe
+            .run(&mut self.trained.state.variables, &batch.feeds(), key)
+            .map_err(|e| run_error(&self.trained.model, &prepared.lowered, &e))?;
+        for name in names {
+            let values = prepared.exe.output(&name).unwrap_or_default().to_vec();
+            self.trained.stats.insert(name, values);
+        }
+        Ok(())
+    }
+}
+
+/// The split of a run: a function of its settings, seed and number of cells.
+fn split_of(trained: &Trained) -> Result<Split, Error> {
+    let s = &trained.settings;
+    if s.train_size.is_some_and(|f| !(f > 0.0 && f <= 1.0)) {
+        return Err(Error::plain(request("`train_size` is a fraction of the cells, above 0 and at most 1")));
+    }
+    if s.batch_size < 2 && !s.full_batch {
+        return Err(Error::plain(request("`batch_size` must be at least 2")));
+    }
+    let size = if s.full_batch { trained.n_cells } else { s.batch_size };
+    let split = split(trained.n_cells, s.train_size, size, trained.seed);
+    if split.train.len() < 2 {
+        let text = format!("{}: {} cells are too few to train on", trained.data_file, trained.n_cells);
+        return Err(Error::plain(request(text)));
+    }
+    Ok(split)
+}
+
+impl Trained {
+    /// Remembers the axes of variables, for those who read the file.
+    pub(super) fn note_variables(&mut self, lowered: &Lowered) {
+        for spec in &lowered.variables {
+            let axes = spec.dims.iter().map(|d| d.axis.clone()).collect();
+            self.dims.insert(spec.name.clone(), axes);
+            self.shapes.insert(spec.name.clone(), spec.dims.iter().map(|d| d.size).collect());
+        }
+    }
+
+    /// W0701: weights that are still on their way when the run ends.
+    fn unfinished_ramps(&self) -> Diagnostics {
+        const FAR: u64 = 1_000_000_000;
+        let last = self.model.compiled().weights_at(self.epochs.saturating_sub(1));
+        let end = self.model.compiled().weights_at(FAR);
+        let unfinished = last.into_iter().zip(end).filter(|((_, a), (_, b))| a != b);
+        unfinished
+            .map(|((name, weight), (_, full))| {
+                let text = format!(
+                    "the weight of `{name}` ends at {weight:.4} of {full}: its ramp is longer than the {} epochs of this run",
+                    self.epochs
+                );
+                Diagnostic::new(Code::W0701, text).help("train longer, or shorten the ramp in the model")
+            })
+            .collect()
+    }
+}

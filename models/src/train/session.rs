@@ -1,0 +1,267 @@
+//! One run of the training loop over a data set.
+
+use super::history::{Sums, Timing};
+use super::progress::{Ending, Progress};
+use super::schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, STOPPING_PATIENCE};
+use super::{EpochRecord, FitOptions, Measures};
+use crate::batch::{Gatherer, Minibatch, Split, cut, epoch_order, for_each_minibatch};
+use crate::dataset::Dataset;
+use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
+use crate::error::Error;
+use crate::init::{add_missing, add_moments};
+use crate::trained::{TrainState, Trained};
+use autodiff_runtime::{Feed, StepKey};
+use dsl::diagnostic::{Code, Diagnostic};
+use dsl::{Mode, Purpose, Request};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Step numbers of validation passes start here, so that their draws are not those of training.
+const VALIDATION_STEPS: u64 = 1 << 40;
+
+/// The prepared programs by minibatch size, and what they are run on.
+pub(super) struct Session<'a> {
+    pub engine: &'a Engine,
+    pub data: &'a Dataset,
+    pub split: Split,
+    steps: BTreeMap<usize, Prepared>,
+    checks: BTreeMap<usize, Prepared>,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(engine: &'a Engine, data: &'a Dataset, split: Split) -> Self {
+        Self { engine, data, split, steps: BTreeMap::new(), checks: BTreeMap::new() }
+    }
+
+    /// Size of a training minibatch.
+    pub fn batch_size(&self, trained: &Trained) -> usize {
+        if trained.settings.full_batch { self.split.train.len() } else { trained.settings.batch_size }
+    }
+
+    /// Prepares the programs of all sizes that occur, and adds the variables they need.
+    pub fn prepare(&mut self, trained: &mut Trained, validate: bool) -> Result<(), Error> {
+        let size = self.batch_size(trained);
+        for range in cut(self.split.train.len(), size) {
+            self.prepare_one(trained, range.len(), Mode::Train)?;
+        }
+        for range in cut(self.split.validation.len(), size).into_iter().filter(|_| validate) {
+            self.prepare_one(trained, range.len(), Mode::Evaluate)?;
+        }
+        Ok(())
+    }
+
+    fn prepare_one(&mut self, trained: &mut Trained, n_batch: usize, mode: Mode) -> Result<(), Error> {
+        let of_mode = if mode == Mode::Train { &mut self.steps } else { &mut self.checks };
+        let Entry::Vacant(slot) = of_mode.entry(n_batch) else { return Ok(()) };
+        let request = Request { purpose: Purpose::Objective, mode, n_batch };
+        let settings = (mode == Mode::Train).then_some(&trained.settings);
+        let prepared = self.engine.prepare(&trained.model, &trained.bound, &request, settings)?;
+        trained.note_variables(&prepared.lowered);
+        add_missing(&prepared.lowered, trained.seed, &mut trained.state.variables);
+        if mode == Mode::Train {
+            add_moments(&prepared.lowered, &optimiser(&trained.settings), &mut trained.state.variables);
+        }
+        slot.insert(prepared);
+        Ok(())
+    }
+
+    /// Runs epochs until an end is reached. The state is always that of a finished epoch.
+    pub fn run(
+        &mut self,
+        trained: &mut Trained,
+        options: &FitOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<Ending, Error> {
+        let monitor = trained.settings.early_stopping || trained.settings.plateau;
+        let validate = (monitor || options.validate) && !self.split.validation.is_empty();
+        while trained.state.epoch < trained.epochs {
+            let start = (trained.state.variables.clone(), trained.state.step);
+            let began = Instant::now();
+            let Some(train) = self.train_epoch(trained, options, progress)? else {
+                (trained.state.variables, trained.state.step) = start;
+                return Ok(Ending::Interrupted);
+            };
+            let seconds = began.elapsed().as_secs_f64();
+            let cells_per_s = self.split.train.len() as f64 / seconds.max(1e-9);
+            let validation = if validate { Some(self.validate(trained)?) } else { None };
+            let state = &mut trained.state;
+            state.epoch += 1;
+            let record = EpochRecord { epoch: state.epoch, lr: state.lr, train, validation };
+            progress.epoch(&record, Timing { seconds, cells_per_s });
+            let monitored = record.validation.as_ref().map(|v| v.elbo);
+            state.history.push(record);
+            let stop = monitored.is_some_and(|elbo| schedule(trained, elbo));
+            options.save_checkpoint(trained)?;
+            if stop {
+                return Ok(Ending::Early);
+            }
+        }
+        Ok(Ending::Completed)
+    }
+
+    /// One pass over the training cells; `None` when interrupted before its end.
+    fn train_epoch(
+        &mut self,
+        trained: &mut Trained,
+        options: &FitOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<Measures>, Error> {
+        let epoch = trained.state.epoch;
+        let order = epoch_order(&self.split.train, trained.seed, epoch);
+        let ranges = cut(order.len(), self.batch_size(trained));
+        let stats = trained.stats.clone();
+        let Some(any) = self.steps.values().next() else { return Ok(None) };
+        let infos = any.lowered.terms.clone();
+        let lowered = any.lowered.clone();
+        let gatherer = Gatherer::new(self.data, &stats, &lowered);
+        let mut sums = Sums::default();
+        let steps = &mut self.steps;
+        let data = self.data;
+        let flow = for_each_minibatch(&gatherer, &order, &ranges, epoch, |batch| {
+            if options.stop.load(Ordering::Relaxed) {
+                return ControlFlow::Break(None);
+            }
+            match train_step(steps, trained, batch, data) {
+                Ok((loss, terms)) => sums.add(batch.rows.len(), loss, terms.into_iter()),
+                Err(error) => return ControlFlow::Break(Some(error)),
+            }
+            progress.step(sums.n_cells(), sums.elbo(&infos));
+            ControlFlow::Continue(())
+        });
+        match flow {
+            ControlFlow::Break(Some(error)) => Err(error),
+            ControlFlow::Break(None) => Ok(None),
+            ControlFlow::Continue(()) => Ok(Some(sums.measures(&infos))),
+        }
+    }
+
+    /// The objective over the validation cells, in evaluation mode.
+    fn validate(&mut self, trained: &mut Trained) -> Result<Measures, Error> {
+        let key = StepKey { seed: trained.seed, step: VALIDATION_STEPS + trained.state.epoch };
+        let ranges = cut(self.split.validation.len(), self.batch_size(trained));
+        let epoch = trained.state.epoch;
+        let mut pass = ObjectivePass { programs: &mut self.checks, data: self.data, epoch, key };
+        pass.run(trained, &self.split.validation, &ranges)
+    }
+}
+
+/// Updates the schedules by the validation bound; whether training stops.
+fn schedule(trained: &mut Trained, elbo: f64) -> bool {
+    if trained.settings.plateau {
+        trained.state.plateau.update(elbo);
+        if trained.state.plateau.falls(PLATEAU_PATIENCE) {
+            trained.state.lr *= PLATEAU_FACTOR;
+        }
+    }
+    if !trained.settings.early_stopping {
+        return false;
+    }
+    trained.state.stopping.update(elbo);
+    !elbo.is_finite() || trained.state.stopping.is_exhausted(STOPPING_PATIENCE)
+}
+
+/// One step: the loss and the terms of its minibatch.
+fn train_step(
+    steps: &mut BTreeMap<usize, Prepared>,
+    trained: &mut Trained,
+    batch: &Minibatch,
+    data: &Dataset,
+) -> Result<(f64, Vec<f64>), Error> {
+    let state: &mut TrainState = &mut trained.state;
+    let prepared = find(steps, batch.rows.len())?;
+    let lr = [state.lr as f32];
+    let number = [(state.step + 1) as f32];
+    let mut feeds = batch.feeds();
+    feeds.extend([Feed::Dense(&lr), Feed::Dense(&number)]);
+    let key = StepKey { seed: trained.seed, step: state.step };
+    prepared
+        .exe
+        .run(&mut state.variables, &feeds, key)
+        .map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
+    state.step += 1;
+    let loss = scalar(prepared, "loss");
+    if !loss.is_finite() {
+        return Err(not_finite(prepared, trained, batch, data));
+    }
+    Ok((loss, terms(prepared)))
+}
+
+/// A pass of the objective over some cells without training.
+pub(crate) struct ObjectivePass<'a> {
+    pub programs: &'a mut BTreeMap<usize, Prepared>,
+    pub data: &'a Dataset,
+    pub epoch: u64,
+    pub key: StepKey,
+}
+
+impl ObjectivePass<'_> {
+    pub fn run(
+        &mut self,
+        trained: &mut Trained,
+        order: &[u32],
+        ranges: &[std::ops::Range<usize>],
+    ) -> Result<Measures, Error> {
+        let Some(any) = self.programs.values().next() else { return Ok(Measures::default()) };
+        let lowered = any.lowered.clone();
+        let stats = trained.stats.clone();
+        let gatherer = Gatherer::new(self.data, &stats, &lowered);
+        let mut sums = Sums::default();
+        let flow = for_each_minibatch(&gatherer, order, ranges, self.epoch, |batch| {
+            let ran = find(self.programs, batch.rows.len()).and_then(|prepared| {
+                let run = prepared.exe.run(&mut trained.state.variables, &batch.feeds(), self.key);
+                run.map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
+                Ok((scalar(prepared, "loss"), terms(prepared)))
+            });
+            match ran {
+                Ok((loss, terms)) => sums.add(batch.rows.len(), loss, terms.into_iter()),
+                Err(error) => return ControlFlow::Break(error),
+            }
+            ControlFlow::Continue(())
+        });
+        match flow {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(sums.measures(&lowered.terms)),
+        }
+    }
+}
+
+fn find(programs: &mut BTreeMap<usize, Prepared>, size: usize) -> Result<&mut Prepared, Error> {
+    programs.get_mut(&size).ok_or_else(|| {
+        Error::plain(crate::error::request(format!(
+            "no program was prepared for minibatches of {size} cells"
+        )))
+    })
+}
+
+fn scalar(prepared: &Prepared, name: &str) -> f64 {
+    prepared.exe.output(name).and_then(|v| v.first()).map_or(f64::NAN, |v| f64::from(*v))
+}
+
+fn terms(prepared: &Prepared) -> Vec<f64> {
+    prepared.lowered.terms.iter().map(|t| scalar(prepared, &format!("term:{}", t.name))).collect()
+}
+
+/// E0710 after a step whose loss is not finite: which terms, which cell.
+fn not_finite(prepared: &Prepared, trained: &Trained, batch: &Minibatch, data: &Dataset) -> Error {
+    let (epoch, step) = (trained.state.epoch + 1, trained.state.step);
+    let mut diagnostic =
+        Diagnostic::new(Code::E0710, format!("the loss is not finite at step {step}, in epoch {epoch}"));
+    for term in &prepared.lowered.terms {
+        let value = scalar(prepared, &format!("term:{}", term.name));
+        if value.is_finite() {
+            continue;
+        }
+        diagnostic = diagnostic.note(format!("`{}` is {value}", term.name));
+        let rows = prepared.exe.output(&format!("row:{}", term.name)).unwrap_or_default();
+        if let Some(at) = rows.iter().position(|v| !v.is_finite())
+            && let Some(&row) = batch.rows.get(at)
+        {
+            let name = data.row_names.get(row as usize).map_or("?", String::as_str);
+            diagnostic = diagnostic.note(format!("first in cell `{name}` (row {row})"));
+        }
+    }
+    Error::new(trained.model.sources(), vec![diagnostic.help(CAUSES)])
+}
