@@ -101,43 +101,7 @@ impl Checker<'_> {
             self.diags.push(not_compiled(filter.span, "`where` in a call"));
             return Value::Error;
         }
-        let Some(callee) = is_name(&call.callee) else {
-            if let ast::ExprKind::Index { base, indices } = &call.callee.kind
-                && let Some(name) = is_name(base)
-                && LAYERS.contains(&name.text.as_str())
-            {
-                return self.layer(name, indices, call, span, scope);
-            }
-            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
-                && let Some(name) = is_name(base).filter(|n| LATER.contains(&n.text.as_str()))
-            {
-                self.diags.push(not_compiled(span, &format!("`{}`", name.text)));
-                return Value::Error;
-            }
-            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
-                && let Some(name) = is_name(base).filter(|n| self.callable(&n.text))
-            {
-                let what = format!("`{}` takes no axis in brackets", name.text);
-                let d = Diagnostic::new(Code::E0405, what).at(call.callee.span, "");
-                self.diags.push(d.help("output axes are given to the layers inside a net"));
-                return Value::Error;
-            }
-            if let ast::ExprKind::Index { base, .. } = &call.callee.kind
-                && let Some(name) = is_name(base)
-                && !self.somewhere(&name.text)
-            {
-                return self.unknown_callee(name, scope);
-            }
-            if let Value::Error = self.eval(&call.callee, scope) {
-                return Value::Error;
-            }
-            return self.report(
-                Code::E0201,
-                "this cannot be called",
-                call.callee.span,
-                "not a function, net or family",
-            );
-        };
+        let Some(callee) = is_name(&call.callee) else { return self.indexed_call(call, span, scope) };
         let name = callee.text.as_str();
         if let Some(family) = distributions::find(name) {
             return self.family(family, call, span, scope);
@@ -183,6 +147,34 @@ impl Checker<'_> {
             }
             _ => self.unknown_callee(callee, scope),
         }
+    }
+
+    /// A call of `name[axis](…)`, which only layers take, or of what is no name at all.
+    fn indexed_call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        if let ast::ExprKind::Index { base, indices } = &call.callee.kind
+            && let Some(name) = is_name(base)
+        {
+            if LAYERS.contains(&name.text.as_str()) {
+                return self.layer(name, indices, call, span, scope);
+            }
+            if LATER.contains(&name.text.as_str()) {
+                self.diags.push(not_compiled(span, &format!("`{}`", name.text)));
+                return Value::Error;
+            }
+            if self.callable(&name.text) {
+                let what = format!("`{}` takes no axis in brackets", name.text);
+                let d = Diagnostic::new(Code::E0405, what).at(call.callee.span, "");
+                self.diags.push(d.help("output axes are given to the layers inside a net"));
+                return Value::Error;
+            }
+            if !self.somewhere(&name.text) {
+                return self.unknown_callee(name, scope);
+            }
+        }
+        if let Value::Error = self.eval(&call.callee, scope) {
+            return Value::Error;
+        }
+        self.report(Code::E0201, "this cannot be called", call.callee.span, "not a function, net or family")
     }
 
     pub(super) fn unknown_callee(&mut self, callee: &ast::Name, scope: &mut Scope) -> Value {
