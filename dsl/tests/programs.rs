@@ -5,6 +5,9 @@ mod common;
 use common::{World, bound, compile_with, compiled, request, same, texts};
 use dsl::diagnostic::{Diagnostics, render, render_concise};
 use dsl::source::Sources;
+use dsl::syntax::ast::{
+    Ast, BinaryOp, Expr, ExprKind, GuideStmt, GuideStmtKind, ItemKind, ModelStmt, ModelStmtKind, Treatment,
+};
 use dsl::syntax::{parse, print};
 use dsl::{Compiled, Mode, Purpose};
 use proptest::prelude::*;
@@ -115,7 +118,6 @@ fn shuffled(text: &str, seed: usize) -> String {
     let mut sources = Sources::new();
     let file = sources.add("a.svi", text);
     let mut tree = parse(file, text).0;
-    use dsl::syntax::ast::{GuideStmtKind, ItemKind, ModelStmtKind};
     fn mix<T>(list: &mut [T], seed: usize) {
         for i in (1..list.len()).rev() {
             list.swap(i, (common::noise("shuffle", &[seed, i]) * (i + 1) as f64) as usize);
@@ -379,5 +381,107 @@ fn sound_programs_compile_lower_and_mean_the_same_in_any_order() {
             let other = compiled(&shuffled(&text, seed), &[]);
             close(&numbers(&c, same), &numbers(&other, same), &name);
         }
+    }
+}
+
+/// Calls `f` on an expression and on every expression inside it.
+fn each_expr(e: &mut Expr, f: &mut dyn FnMut(&mut Expr)) {
+    f(e);
+    match &mut e.kind {
+        ExprKind::Field { base: x, .. } | ExprKind::Unary { operand: x, .. } => each_expr(x, f),
+        ExprKind::Index { base, indices } => {
+            each_expr(base, f);
+            indices.iter_mut().for_each(|i| each_expr(i, f));
+        }
+        ExprKind::Call(call) => {
+            call.args.iter_mut().chain(&mut call.conditions).for_each(|a| each_expr(&mut a.value, f));
+        }
+        ExprKind::Binary { left, right, .. } => {
+            each_expr(left, f);
+            each_expr(right, f);
+        }
+        ExprKind::Record(parts) => parts.iter_mut().for_each(|p| each_expr(&mut p.value, f)),
+        ExprKind::Match { arms, .. } => arms.iter_mut().for_each(|a| each_expr(&mut a.value, f)),
+        _ => {}
+    }
+}
+
+fn each_model(stmts: &mut [ModelStmt], f: &mut dyn FnMut(&mut Expr)) {
+    for s in stmts {
+        match &mut s.kind {
+            ModelStmtKind::Plate(p) => each_model(&mut p.body, f),
+            ModelStmtKind::When(w) => each_model(&mut w.body, f),
+            ModelStmtKind::Site(s) => each_expr(&mut s.dist, f),
+            ModelStmtKind::Observe(o) => each_expr(&mut o.dist, f),
+            ModelStmtKind::Define(d) => each_expr(&mut d.value, f),
+            _ => {}
+        }
+    }
+}
+
+fn each_guide(stmts: &mut [GuideStmt], f: &mut dyn FnMut(&mut Expr)) {
+    for s in stmts {
+        match &mut s.kind {
+            GuideStmtKind::Plate(p) => each_guide(&mut p.body, f),
+            GuideStmtKind::When(w) => each_guide(&mut w.body, f),
+            GuideStmtKind::Define(d) => each_expr(&mut d.value, f),
+            GuideStmtKind::Treat(t) => {
+                if let Treatment::Dist(e) = &mut t.how {
+                    each_expr(e, f);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every expression of a program's values, in order.
+fn each(tree: &mut Ast, f: &mut dyn FnMut(&mut Expr)) {
+    for item in &mut tree.items {
+        match &mut item.kind {
+            ItemKind::Stat(s) => each_expr(&mut s.value, f),
+            ItemKind::Fn(x) => each_expr(&mut x.value, f),
+            ItemKind::Net(n) => {
+                n.body.iter_mut().for_each(|d| each_expr(&mut d.value, f));
+                each_expr(&mut n.returns, f);
+            }
+            ItemKind::Model(stmts) => each_model(stmts, f),
+            ItemKind::Guide(stmts) => each_guide(stmts, f),
+            ItemKind::Output(outputs) => outputs.iter_mut().for_each(|o| each_expr(&mut o.value, f)),
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    /// Expressions of sound programs exchanged for one another, alone or as an operand: they parse, and many compile.
+    #[test]
+    fn grafted_expressions(which in 0usize..1000, grafts in proptest::collection::vec((0usize..10_000, 0usize..10_000, 0u8..4), 1..4)) {
+        let sound: Vec<String> =
+            ["../stdlib", "tests/cases/derive", "tests/cases/ok"].iter().flat_map(|f| texts(f)).map(|t| t.1).collect();
+        let mut sources = Sources::new();
+        let text = &sound[which % sound.len()];
+        let file = sources.add("a.svi", text.as_str());
+        let mut tree = parse(file, text).0;
+        let mut pool = vec![];
+        each(&mut tree, &mut |e| pool.push(e.clone()));
+        for (at, from, how) in grafts {
+            let (at, new) = (at % pool.len(), pool[from % pool.len()].clone());
+            let mut i = 0;
+            each(&mut tree, &mut |e| {
+                if i == at {
+                    let (left, right) = (Box::new(e.clone()), Box::new(new.clone()));
+                    *e = match how {
+                        0 => Expr { kind: ExprKind::Binary { op: BinaryOp::Mul, left, right }, ..new.clone() },
+                        1 => Expr { kind: ExprKind::Binary { op: BinaryOp::Add, left, right }, ..new.clone() },
+                        _ => new.clone(),
+                    };
+                }
+                i += 1;
+            });
+        }
+        survives(&print(&tree));
     }
 }
