@@ -253,6 +253,8 @@ impl Lowerer<'_> {
         let Some(plate) = self.plate() else { return x };
         let FieldValue::Node(codes) = self.field(f) else {
             // One label: everything belongs to it, and the result gets its axis of size one.
+            let full = self.g.axes_of(x).with(plate);
+            let x = self.g.broadcast(x, &full);
             let whole = match kind {
                 Reduction::Plain(k) => self.g.reduce(k, x, plate),
                 Reduction::Mean => self.g.mean(x, plate),

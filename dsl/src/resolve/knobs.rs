@@ -97,11 +97,14 @@ impl Merger<'_> {
     /// E0208: sizes that name each other in a circle.
     fn circular_sizes(&mut self) {
         let open: Vec<(String, Vec<String>)> = self.program.dims.iter().filter_map(open_size).collect();
+        let mut told: Vec<&str> = vec![];
         for (name, reads) in &open {
             let circle = reads.iter().any(|r| r == name)
                 || reads.iter().any(|r| open.iter().any(|(n, more)| n == r && more.contains(name)));
             let dim = self.program.dims.iter().find(|d| d.name.text == *name);
-            if let (true, Some(dim)) = (circle, dim) {
+            let known = reads.iter().any(|r| told.contains(&r.as_str()));
+            if let (true, false, Some(dim)) = (circle, known, dim) {
+                told.push(name);
                 let d = Diagnostic::new(Code::E0208, format!("the size of axis `{name}` depends on itself"));
                 self.diags.push(d.at(dim.span, format!("reads {}", reads.join(", "))));
             }

@@ -161,6 +161,8 @@ impl Merger<'_> {
     pub(super) fn declare(&mut self, space: Space, name: &Name, is_override: bool, kind: Kind) -> bool {
         let key = (space, name.text.clone());
         let error = match self.declared.get(&key) {
+            // What a fragment needs is declared elsewhere.
+            None if is_override && self.program.broken.contains(&name.text) => None,
             None if is_override => Some(self.override_of_nothing(space, name)),
             None => self.builtin_clash(name, kind),
             Some(old) if old.file == self.file || matches!(old.kind, Kind::Option | Kind::Axis) => {

@@ -272,7 +272,7 @@ impl Checker<'_> {
     }
 
     /// The smallest part of an expression, within its own text, that brings an axis in.
-    fn where_axis_enters(&self, id: ExprId, axis: AxisNo) -> Span {
+    pub(super) fn where_axis_enters(&self, id: ExprId, axis: AxisNo) -> ExprId {
         let mut at = id;
         loop {
             let span = self.model.expr(at).span;
@@ -283,7 +283,7 @@ impl Checker<'_> {
                 .into_iter()
                 .filter(|o| self.ty(*o).axes.contains(&axis) && inside(self.model.expr(*o).span))
                 .collect();
-            let [only] = with[..] else { return span };
+            let [only] = with[..] else { return at };
             at = only;
         }
     }
@@ -315,7 +315,8 @@ impl Checker<'_> {
                 let a = self.model.axis_name(*axis).to_owned();
                 let at = self.where_axis_enters(id, *axis);
                 let diag = Diagnostic::new(Code::E0306, format!("this makes `{name}` depend on every `{a}`"));
-                let diag = diag.at(at, format!("has {}", self.show_axes(&t.axes)));
+                let found = self.model.expr(at);
+                let diag = diag.at(found.span, format!("has {}", self.show_axes(&found.ty.axes)));
                 self.diags.push(
                     diag.also(span, format!("has {}", self.show_axes(axes)))
                         .help(format!("reduce `{a}`, or give the site that axis: `{name}[{a}] ~ …`")),

@@ -228,6 +228,13 @@ impl Checker<'_> {
         for id in inputs.iter().chain(&conditions) {
             let t = self.ty(*id).clone();
             let local = t.local(&scope.plates);
+            if (t.support == Support::Category || t.covariates) && !local.is_empty() {
+                let at = self.model.expr(*id).span;
+                let what = "labels that condition a layer have one value for each element of the plate";
+                let label = format!("has {}", self.show_axes(&local));
+                self.report(Code::E0306, what, at, label);
+                return None;
+            }
             if local.len() > 1 {
                 let at = self.model.expr(*id).span;
                 let shown = self.show_axes(&local);

@@ -4,10 +4,11 @@ use super::{Block, Checker, Scope, Space, Value, is_name};
 use crate::compiled::{AxisSource, OutputInfo};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
-use crate::model::{ExprId, ExprKind, OutputDecl, SiteNo, StatDecl, TermKind, WeightDecl};
+use crate::model::{ExprId, ExprKind, OutputDecl, Reduction, SiteNo, StatDecl, TermKind, WeightDecl};
 use crate::resolve::{InPlates, ModelDef, not_compiled};
 use crate::source::Span;
 use crate::syntax::ast::{self, Name, ObjectiveStmtKind, TermSort};
+use autodiff_runtime::ReduceKind;
 
 impl Checker<'_> {
     /// The value of a statistic, read at `n`.
@@ -18,6 +19,30 @@ impl Checker<'_> {
         let Some(&no) = self.stats.get(&stat.name.text) else { return Value::Error };
         let t = self.model.stats[no].ty.clone();
         Value::Expr(self.push(ExprKind::Stat(no), t, n.span))
+    }
+
+    /// Whether each reduction over the plate can be done within labels; reports one that cannot.
+    fn splits_by_label(&mut self, value: ExprId) -> bool {
+        let plates = self.program_plates();
+        let mut bad = vec![];
+        self.model.walk([value], |id| {
+            if let ExprKind::Reduce { kind, over, .. } = &self.model.expr(id).kind
+                && over.iter().any(|a| plates.contains(a))
+            {
+                let simple =
+                    matches!(kind, Reduction::Mean | Reduction::Var | Reduction::Plain(ReduceKind::Sum));
+                if !simple || over.len() > 1 {
+                    bad.push(self.model.expr(id).span);
+                }
+            }
+        });
+        for span in &bad {
+            let d = not_compiled(*span, "this reduction within each label");
+            self.diags.push(d.help(
+                "within labels, `sum`, `mean` and `var` run over the plate alone; reduce other axes first",
+            ));
+        }
+        bad.is_empty()
     }
 
     fn stat_decl(&mut self, stat: &ast::Stat) -> Option<Value> {
@@ -44,6 +69,9 @@ impl Checker<'_> {
             }
             _ => None,
         });
+        if within.is_some() && !self.splits_by_label(value) {
+            return None;
+        }
         let t = self.ty(value).clone();
         let own = within.and_then(|f| self.model.fields[f].ty.of);
         let expected: Vec<AxisNo> = axes.iter().copied().filter(|a| Some(*a) != own).collect();
@@ -190,7 +218,7 @@ impl Checker<'_> {
     pub(super) fn output(&mut self, o: &ast::Output) {
         let mut scope = Scope::new(Block::Output, self.program_plates());
         let Some(declared) = self.all_axes(&o.axes, &scope) else { return };
-        let Some(value) = self.eval_expr(&o.value, &mut scope) else { return };
+        let Some(value) = self.eval_number(&o.value, &mut scope) else { return };
         let extra = self.ty(value).local(&scope.plates).into_iter().find(|a| !declared.contains(a));
         if let Some(a) = extra.filter(|_| !o.axes.is_empty()) {
             let t = self.ty(value).clone();

@@ -214,14 +214,15 @@ impl Checker<'_> {
                     shown,
                 );
             }
-            if let Some(a) = extra {
-                let a = self.model.axis_name(a).to_owned();
-                return self.report(
-                    Code::E0306,
-                    format!("`{}` has an unexpected axis `{a}`", d.name.text),
-                    d.value.span,
-                    shown,
-                );
+            if let Some(axis) = extra {
+                let a = self.model.axis_name(axis).to_owned();
+                let found = self.model.expr(self.where_axis_enters(*id, axis));
+                let what = format!("`{}` has an unexpected axis `{a}`", d.name.text);
+                let label = format!("has {}", self.show_axes(&found.ty.axes));
+                let diag = Diagnostic::new(Code::E0306, what).at(found.span, label);
+                self.diags
+                    .push(diag.help(format!("reduce `{a}`, or declare it: `{}[…, {a}] = …`", d.name.text)));
+                return Value::Error;
             }
         }
         value
@@ -299,8 +300,13 @@ impl Checker<'_> {
                     format!("`{}` is not data and cannot be observed", target.text),
                 );
                 self.poisoned.insert(target.text.clone());
-                d.at(target.span, "no field of this name")
-                    .help(format!("a latent is drawn without `observe`: `{} ~ …`", target.text))
+                let defined = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Define(d) if d.name.text == target.text);
+                if self.program.model.iter().any(defined) {
+                    d.at(target.span, "a definition").help("fields of `data` are observed: `observe x ~ …`")
+                } else {
+                    d.at(target.span, "no field of this name")
+                        .help(format!("a latent is drawn without `observe`: `{} ~ …`", target.text))
+                }
             } else {
                 self.poisoned.insert(target.text.clone());
                 let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))

@@ -147,7 +147,11 @@ fn apply(
         ("optimiser", _) => "`adam` or `adamw`",
         _ => "`true` or `false`",
     };
-    let d = Diagnostic::new(Code::E0206, format!("`{key}` needs {expected}"));
+    let found = match (&value, span) {
+        (Some(v), None) => format!(", not `{v}`"),
+        _ => String::new(),
+    };
+    let d = Diagnostic::new(Code::E0206, format!("`{key}` needs {expected}{found}"));
     diags.push(match span {
         Some(span) => d.at(span, ""),
         None => d.help(format!("as in `--set {key}=…`")),
