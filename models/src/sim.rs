@@ -15,6 +15,7 @@ use autodiff_runtime::random::{SiteKey, normal_from};
 use autodiff_runtime::{StepKey, Variables};
 use dsl::{AxisSource, Bound, FeedSpec, Lowered, Mode, Purpose, Request, Slot, SlotKind};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -94,12 +95,12 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
     let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
     let mut variables = Variables::new();
     for range in &ranges {
-        if !programs.contains_key(&range.len()) {
+        if let Entry::Vacant(free) = programs.entry(range.len()) {
             let request =
                 Request { purpose: Purpose::Simulation, mode: Mode::Evaluate, n_batch: range.len() };
             let prepared = engine.prepare(model, &bound, &request, None)?;
             add_missing(&prepared.lowered, options.seed, &mut variables);
-            programs.insert(range.len(), prepared);
+            free.insert(prepared);
         }
     }
     let Some(first) = programs.values().next() else {

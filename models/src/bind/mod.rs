@@ -76,7 +76,7 @@ pub fn bind(
     }
     let specs = Specs::new(compiled, adata, binds, trained, &mut errors);
     let registered = match trained {
-        Some(t) => Registry::register_with(adata, &specs.list, &specs.to_registry(t.vocabularies)),
+        Some(t) => Registry::register_with(adata, &specs.list, &specs.in_registry_terms(t.vocabularies)),
         None => Registry::register(adata, &specs.list),
     };
     let registry = match registered {
@@ -91,7 +91,7 @@ pub fn bind(
     out.data.n_rows = adata.n_obs();
     out.data.row_names = adata.obs_names().to_vec();
     out.bound.n_rows = adata.n_obs();
-    out.vocabularies = specs.from_registry(registry.vocabulary());
+    out.vocabularies = specs.in_model_terms(registry.vocabulary());
     out.warnings = registry.problems().iter().map(|p| said(compiled, adata.file(), p)).collect();
     for spec in &specs.list {
         if let Some(data) = registry.slot(&spec.name) {

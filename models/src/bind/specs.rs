@@ -105,7 +105,7 @@ impl Specs {
     }
 
     /// The registry's labels by the names of the model's axes and of the columns.
-    pub fn from_registry(&self, found: &Vocabulary) -> Vocabularies {
+    pub fn in_model_terms(&self, found: &Vocabulary) -> Vocabularies {
         let mut out = Vocabularies { axes: found.axes.clone(), ..Vocabularies::default() };
         if let Some(genes) = &self.genes {
             out.axes.insert(genes.clone(), found.genes.clone());
@@ -119,7 +119,7 @@ impl Specs {
     }
 
     /// The reverse: keys of covariates are their paths again.
-    pub fn to_registry(&self, known: &Vocabularies) -> Vocabulary {
+    pub fn in_registry_terms(&self, known: &Vocabularies) -> Vocabulary {
         let mut out = vocabulary(&known.axes, self.genes.as_deref());
         for (key, labels) in known.categories.iter().filter(|(key, _)| !key.contains('/')) {
             out.categories.insert(key.clone(), labels.clone());

@@ -13,6 +13,7 @@ use autodiff_runtime::{StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Mode, Purpose, Request};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
 /// Cells evaluated at a time.
@@ -57,9 +58,9 @@ impl Evaluation<'_> {
         let mut variables = self.trained.state.variables.clone();
         let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
         for range in &ranges {
-            if !programs.contains_key(&range.len()) {
+            if let Entry::Vacant(free) = programs.entry(range.len()) {
                 let purpose = Purpose::Outputs { names: names.to_vec(), given: sites.clone() };
-                programs.insert(range.len(), self.prepare(purpose, range.len(), &mut variables)?);
+                free.insert(self.prepare(purpose, range.len(), &mut variables)?);
             }
         }
         let Some(first) = programs.values().next() else { return Ok(vec![]) };
@@ -103,9 +104,8 @@ impl Evaluation<'_> {
         let mut trained = self.trained.clone();
         let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
         for range in &ranges {
-            if !programs.contains_key(&range.len()) {
-                let prepared = self.prepare(Purpose::Objective, range.len(), &mut trained.state.variables)?;
-                programs.insert(range.len(), prepared);
+            if let Entry::Vacant(free) = programs.entry(range.len()) {
+                free.insert(self.prepare(Purpose::Objective, range.len(), &mut trained.state.variables)?);
             }
         }
         let order: Vec<u32> = (0..n as u32).collect();

@@ -51,7 +51,7 @@ pub struct FitOptions {
 impl FitOptions {
     pub(super) fn save_checkpoint(&self, trained: &Trained) -> Result<(), Error> {
         match &self.checkpoint {
-            Some(c) if trained.state.epoch % c.every.max(1) == 0 => saved::save(trained, &c.path),
+            Some(c) if trained.state.epoch.is_multiple_of(c.every.max(1)) => saved::save(trained, &c.path),
             _ => Ok(()),
         }
     }
