@@ -131,7 +131,7 @@ fn trained_variables(lowered: &Lowered) -> Vec<VariableId> {
 
 #[cfg(feature = "dfdx")]
 fn dfdx() -> Result<Box<dyn Backend<f32>>, Error> {
-    Err(Error::plain(request("the dfdx back end is not linked yet")))
+    Ok(Box::new(autodiff_runtime::backend::dfdx::DfdxBackend))
 }
 
 #[cfg(not(feature = "dfdx"))]

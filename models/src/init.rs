@@ -3,7 +3,7 @@
 use crate::compiler::Compiled;
 use autodiff_runtime::random::{SiteKey, normal_from, open_unit};
 use autodiff_runtime::{Element, StepKey, Variables};
-use dsl::{Init, Lowered, VariableKind, VariableSpec};
+use dsl::{AxisSource, Init, Lowered, VariableKind, VariableSpec};
 
 /// Stream of initial values; the streams of a graph's own sites count from 0.
 const STREAM: u32 = 0xFFFF_0003;
@@ -51,9 +51,14 @@ pub fn add_moments<E: Element>(
     }
 }
 
-/// The options of a model as text, in the order of the source.
+/// The options and the axis sizes of a model that `--set` can change, as text.
 pub(crate) fn options_in_force(compiled: &Compiled) -> Vec<(String, String)> {
-    compiled.options().iter().map(|o| (o.name.clone(), o.value.clone())).collect()
+    let options = compiled.options().iter().map(|o| (o.name.clone(), o.value.clone()));
+    let sizes = compiled.axes().iter().filter_map(|axis| match axis.source {
+        AxisSource::Knob(n) => Some((axis.name.clone(), n.to_string())),
+        _ => None,
+    });
+    options.chain(sizes).collect()
 }
 
 /// FNV-1a of a name: stable across versions and machines.

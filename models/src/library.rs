@@ -39,7 +39,7 @@ pub fn embedded(path: &str) -> Option<Found> {
 pub fn open(path: &str) -> Result<Found, Error> {
     for candidate in [path.to_owned(), format!("{path}.svi")] {
         if Path::new(&candidate).is_file() {
-            return read(Path::new(&candidate)).map_err(Error::plain);
+            return read(Path::new(&candidate));
         }
     }
     embedded(path).ok_or_else(|| {
@@ -56,15 +56,17 @@ pub fn open(path: &str) -> Result<Found, Error> {
     })
 }
 
-fn read(path: &Path) -> Result<Found, Diagnostic> {
+fn read(path: &Path) -> Result<Found, Error> {
     match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => Ok(Found { name: path.display().to_string(), text, embedded: false }),
-        Ok(Err(_)) => {
-            Err(Diagnostic::new(Code::E0712, format!("{}: it is not text in UTF-8", path.display())))
-        }
-        Err(error) => {
-            Err(Diagnostic::new(Code::E0712, format!("{}: cannot be read: {error}", path.display())))
-        }
+        Ok(Err(_)) => Err(Error::plain(Diagnostic::new(
+            Code::E0712,
+            format!("{}: it is not text in UTF-8", path.display()),
+        ))),
+        Err(error) => Err(Error::plain(Diagnostic::new(
+            Code::E0712,
+            format!("{}: cannot be read: {error}", path.display()),
+        ))),
     }
 }
 

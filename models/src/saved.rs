@@ -54,13 +54,16 @@ struct Header {
     history: Vec<EpochRecord>,
 }
 
+/// Categorical columns with their numbers of labels, and the names of the continuous ones.
+type CovariateForm = (Vec<(String, usize)>, Vec<String>);
+
 /// [`Bound`] as it is stored.
 #[derive(Serialize, Deserialize)]
 struct BoundForm {
     sizes: BTreeMap<String, usize>,
     n_rows: usize,
     present: BTreeSet<String>,
-    covariates: BTreeMap<String, (Vec<(String, usize)>, Vec<String>)>,
+    covariates: BTreeMap<String, CovariateForm>,
     sparse: BTreeSet<String>,
 }
 
@@ -258,7 +261,9 @@ fn check_header(header: &Header) -> Result<(), String> {
 fn assemble(header: Header, model: Model, tensors: &SafeTensors<'_>) -> Result<Trained, String> {
     let mut variables = Variables::new();
     let mut stats = BTreeMap::new();
-    for (name, view) in tensors.iter() {
+    // In order of name: the container's own order differs from one reading to the next.
+    let in_order: BTreeMap<&str, TensorView<'_>> = tensors.iter().collect();
+    for (name, view) in in_order {
         if view.dtype() != Dtype::F32 {
             return Err(format!("tensor `{name}` is not f32"));
         }

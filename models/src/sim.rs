@@ -10,10 +10,12 @@ use crate::error::{Error, request};
 use crate::init::{add_missing, options_in_force};
 use crate::model::Model;
 use crate::output::NamedArray;
+use crate::train::compute_stats;
 use autodiff_runtime::random::{SiteKey, normal_from};
 use autodiff_runtime::{StepKey, Variables};
 use dsl::{AxisSource, Bound, FeedSpec, Lowered, Mode, Purpose, Request, Slot, SlotKind};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -93,12 +95,12 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
     let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
     let mut variables = Variables::new();
     for range in &ranges {
-        if !programs.contains_key(&range.len()) {
+        if let Entry::Vacant(free) = programs.entry(range.len()) {
             let request =
                 Request { purpose: Purpose::Simulation, mode: Mode::Evaluate, n_batch: range.len() };
             let prepared = engine.prepare(model, &bound, &request, None)?;
             add_missing(&prepared.lowered, options.seed, &mut variables);
-            programs.insert(range.len(), prepared);
+            free.insert(prepared);
         }
     }
     let Some(first) = programs.values().next() else {
@@ -112,7 +114,7 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
     }
     let mut arrays: Vec<NamedArray> =
         lowered.graph.outputs().iter().map(|(name, _)| empty_array(&lowered, name, model)).collect();
-    let stats = BTreeMap::new();
+    let stats = stand_in_stats(model, options, engine, &bound, &given)?;
     let gatherer = Gatherer::new(&given, &stats, &lowered);
     let order: Vec<u32> = (0..options.cells as u32).collect();
     let key = StepKey { seed: options.seed, step: SIM_STEP };
@@ -169,6 +171,34 @@ fn libraries(options: &SimOptions) -> Vec<f32> {
         (mean + sd * normal_from(a, b)).exp().round().clamp(1.0, 1e7) as f32
     };
     (0..options.cells as u32).map(draw).collect()
+}
+
+/// Statistics of data that are not there yet: those of counts with the drawn library sizes, each spread over one gene.
+fn stand_in_stats(
+    model: &Model,
+    options: &SimOptions,
+    engine: &Engine,
+    bound: &Bound,
+    given: &Dataset,
+) -> Result<BTreeMap<String, Vec<f32>>, Error> {
+    if model.compiled().stats().is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (mut bound, mut data) = (bound.clone(), given.clone());
+    for slot in model.compiled().slots().iter().filter(|s| s.kind == SlotKind::Count && s.axes.len() == 2) {
+        let n_cols = bound.sizes.get(&slot.axes[1]).copied().unwrap_or(1);
+        let n = options.cells;
+        let counts = Csr {
+            n_rows: n,
+            n_cols,
+            indptr: (0..=n as u64).collect(),
+            indices: (0..n).map(|row| (row % n_cols) as u32).collect(),
+            values: libraries(options),
+        };
+        data.fields.insert(slot.name.clone(), FieldData::Matrix(Matrix::Csr(counts)));
+        bound.sparse.insert(slot.name.clone());
+    }
+    compute_stats(engine, model, &bound, &data, options.seed)
 }
 
 /// The axis of a count field that comes from `X` or a layer: the genes.
@@ -229,13 +259,17 @@ impl Drawn {
         };
         out.parts.uns.push(("svic".to_owned(), self.truth(model, options)));
         let slots = model.compiled().slots();
-        for slot in slots.iter().filter(|s| s.kind == SlotKind::Category) {
-            if let Some(FieldData::Codes(codes)) = self.given.fields.get(&slot.name) {
-                let codes = codes.iter().map(|c| *c as i32).collect();
-                let categories = (0..options.batches).map(|i| format!("{}_{i}", slot.name)).collect();
-                let values = Values::Categorical { codes, categories, ordered: false };
-                out.parts.obs.push((column_name(slot), Column::new(values)));
-            }
+        for slot in slots {
+            let values = match self.given.fields.get(&slot.name) {
+                Some(FieldData::Codes(codes)) => Values::Categorical {
+                    codes: codes.iter().map(|c| *c as i32).collect(),
+                    categories: (0..options.batches).map(|i| format!("{}_{i}", slot.name)).collect(),
+                    ordered: false,
+                },
+                Some(FieldData::Reals(v)) => Values::Real(v.iter().map(|x| f64::from(*x)).collect()),
+                _ => continue,
+            };
+            out.parts.obs.push((column_name(slot), Column::new(values)));
         }
         for (field, totals) in &self.given.totals {
             let values = totals.iter().map(|v| f64::from(*v)).collect();

@@ -1,7 +1,10 @@
 //! The one test binary: the whole pipeline from outside.
 
+mod bad_input;
+mod command;
 mod noise;
 mod parity;
+mod run;
 
 use dsl::{Bound, Compiled, Lowered, Request, Settings, source::Sources};
 use std::path::{Path, PathBuf};

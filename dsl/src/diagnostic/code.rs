@@ -201,8 +201,12 @@ codes! {
         "Some cells have a total of zero. They carry no information and can make library sizes degenerate.";
     E0705 Error "category too small":
         "A category has one member or none, so nothing can be learned about it. Merge or drop it by the stated policy.";
+    W0705 Warning "small category":
+        "A category has fewer than three members, so little can be learned about it. Merging it with another, or leaving its cells out, is usually better.";
     E0706 Error "labels of a query differ":
         "The features of the new data differ from those of training. The message counts those kept, missing and extra.";
+    W0706 Warning "labels of a query differ in part":
+        "Some features of training are missing from the new data and count as zero; extra ones are left out. Or two fields label one axis differently, and what both have is kept.";
     E0707 Error "unseen category":
         "The data hold a label that was not seen in training. Give the policy, or the label to use in its place.";
     E0708 Error "checkpoint of another source":
@@ -223,6 +227,8 @@ codes! {
         "The `.svim` file is damaged, incomplete, or written by a version that this one cannot read.";
     E0716 Error "unusable request":
         "A value given on the command line, or to a function of the library, does not fit: it is not of the form KEY=VALUE, or not a number where one is needed, or out of range.";
+    W0717 Warning "counts may be rounded":
+        "Values are kept in single precision, which holds every integer up to 16777216 only.";
 }
 
 #[cfg(test)]

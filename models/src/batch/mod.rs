@@ -40,7 +40,7 @@ mod tests {
                 assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
             }
         }
-        assert_eq!(cut(1, 128), [0..1]);
+        assert_eq!(cut(1, 128), vec![Range { start: 0, end: 1 }]);
         assert_eq!(cut(0, 128), []);
         assert_eq!(cut(257, 128), [0..128, 128..257]);
     }

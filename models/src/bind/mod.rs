@@ -1,22 +1,22 @@
-//! Model slots × data → [`BoundData`], or diagnostics that name both sides.
+//! Model slots × registry → [`BoundData`], or diagnostics that name both sides.
 //!
 //! A slot takes the path that `--bind` gives, else the path in its source. Every slot is tried, so that all that does
 //! not fit is reported at once.
 
-mod column;
-mod matrix;
 mod request;
+mod specs;
 
 pub use request::{Binds, key_value};
 
-use crate::anndata::{AnnData, DataError, FieldPath};
+use crate::anndata::AnnData;
 use crate::compiler::Compiled;
-use crate::dataset::{Dataset, FieldData};
-use crate::error::{from_data, request as unfit};
-use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{Bound, Slot, SlotKind};
+use crate::dataset::{CovariateData, Dataset, FieldData};
+use crate::registry::{Codes, Problem, Registry, Severity, SlotData, Vocabulary};
+use dsl::diagnostic::{self, Code, Diagnostic, Diagnostics};
+use dsl::{Bound, CovariateShape, Slot, SlotKind};
+use specs::{Specs, last_part};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The labels that a trained model knows: they rule when it meets new data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,8 +25,6 @@ pub struct Vocabularies {
     pub axes: BTreeMap<String, Vec<String>>,
     /// Labels of category fields, and of categorical covariates (`field/column`), by code.
     pub categories: BTreeMap<String, Vec<String>>,
-    /// Names of the continuous covariates by field.
-    pub continuous: BTreeMap<String, Vec<String>>,
 }
 
 /// The data of a model: what the compiler must know of it, and the values.
@@ -68,173 +66,175 @@ pub fn bind(
     binds: &Binds,
     trained: Option<Trained<'_>>,
 ) -> Result<BoundData, Diagnostics> {
-    let mut binder = Binder {
-        adata,
-        plate: compiled.plate().map(str::to_owned),
-        trained,
-        out: BoundData { file: adata.file().to_path_buf(), ..BoundData::default() },
-        errors: Diagnostics::new(),
-    };
-    binder.out.data.n_rows = adata.n_obs();
-    binder.out.data.row_names = adata.obs_names().to_vec();
-    binder.out.bound.n_rows = adata.n_obs();
-    binder.check_sizes();
+    let mut errors = sizes(adata);
     for (name, _) in binds.iter() {
         if !compiled.slots().iter().any(|slot| slot.name == name) {
             let names = compiled.slots().iter().map(|slot| slot.name.as_str());
             let text = format!("`--bind {name}=…`: the model has no field `{name}`");
-            binder.errors.push(Diagnostic::new(Code::E0206, text).did_you_mean(name, names));
+            errors.push(Diagnostic::new(Code::E0206, text).did_you_mean(name, names));
         }
     }
-    for slot in compiled.slots() {
-        if let Err(diagnostic) = binder.slot(slot, binds.get(&slot.name)) {
-            binder.errors.push(*diagnostic);
+    let specs = Specs::new(compiled, adata, binds, trained, &mut errors);
+    let registered = match trained {
+        Some(t) => Registry::register_with(adata, &specs.list, &specs.in_registry_terms(t.vocabularies)),
+        None => Registry::register(adata, &specs.list),
+    };
+    let registry = match registered {
+        Ok(registry) if !errors.has_errors() => registry,
+        Ok(_) => return Err(errors),
+        Err(problems) => {
+            errors.extend(problems.iter().map(|p| said(compiled, adata.file(), p)));
+            return Err(errors);
+        }
+    };
+    let mut out = BoundData { file: adata.file().to_path_buf(), ..BoundData::default() };
+    out.data.n_rows = adata.n_obs();
+    out.data.row_names = adata.obs_names().to_vec();
+    out.bound.n_rows = adata.n_obs();
+    out.vocabularies = specs.in_model_terms(registry.vocabulary());
+    out.warnings = registry.problems().iter().map(|p| said(compiled, adata.file(), p)).collect();
+    for spec in &specs.list {
+        if let Some(data) = registry.slot(&spec.name) {
+            let paths = spec.source.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            out.keep(&spec.name, paths, data);
         }
     }
-    if binder.errors.has_errors() { Err(binder.errors) } else { Ok(binder.out) }
+    out.settle_axes(compiled.slots(), &specs);
+    if let Some(t) = trained {
+        out.hold(compiled.slots(), t);
+    }
+    Ok(out)
 }
 
-/// Diagnostics are large; a boxed one keeps results small.
-type Outcome<T> = Result<T, Box<Diagnostic>>;
-
-struct Binder<'a> {
-    adata: &'a AnnData,
-    plate: Option<String>,
-    trained: Option<Trained<'a>>,
-    out: BoundData,
-    errors: Diagnostics,
+fn sizes(adata: &AnnData) -> Diagnostics {
+    let file = adata.file().display();
+    let mut errors = Diagnostics::new();
+    if adata.n_obs() == 0 {
+        errors.push(Diagnostic::new(Code::E0713, format!("{file}: there are no cells (`obs` is empty)")));
+    }
+    if adata.n_vars() == 0 {
+        let text = format!("{file}: there are no genes (`var` is empty)");
+        errors.push(Diagnostic::new(Code::E0713, text).help("check how the genes were filtered"));
+    }
+    errors
 }
 
-impl Binder<'_> {
-    fn check_sizes(&mut self) {
-        let file = self.adata.file().display();
-        if self.adata.n_obs() == 0 {
-            self.errors
-                .push(Diagnostic::new(Code::E0713, format!("{file}: there are no cells (`obs` is empty)")));
+/// A finding of the registry as a diagnostic that points at the slot.
+fn said(compiled: &Compiled, file: &Path, problem: &Problem) -> Diagnostic {
+    // Notes have no code of their own: they are about labels of a column, or of an axis.
+    let of_note = if problem.field.is_empty() { Code::W0706 } else { Code::W0705 };
+    let code = Code::find(problem.code).unwrap_or(of_note);
+    let field = if problem.field.is_empty() { String::new() } else { format!(", `{}`", problem.field) };
+    let headline = match code {
+        Code::E0703 => {
+            format!("`{}` must hold counts; {}{field}: {}", problem.slot, file.display(), problem.message)
         }
-        if self.adata.n_vars() == 0 {
-            let text = format!("{file}: there are no genes (`var` is empty)");
-            self.errors.push(Diagnostic::new(Code::E0713, text).help("check how the genes were filtered"));
-        }
+        _ => format!("`{}`: {}{field}: {}", problem.slot, file.display(), problem.message),
+    };
+    let mut diagnostic = Diagnostic::new(code, headline);
+    diagnostic.severity = match problem.severity {
+        Severity::Error => diagnostic::Severity::Error,
+        Severity::Warning => diagnostic::Severity::Warning,
+        Severity::Note => diagnostic::Severity::Note,
+    };
+    if problem.severity == Severity::Error
+        && let Some(slot) = compiled.slots().iter().find(|s| s.name == problem.slot)
+    {
+        diagnostic = diagnostic.at(slot.span, "declared here");
     }
+    match &problem.help {
+        Some(help) => diagnostic.help(help.clone()),
+        None => diagnostic,
+    }
+}
 
-    fn slot(&mut self, slot: &Slot, asked: Option<&[String]>) -> Outcome<()> {
-        if self.trained.is_some_and(|t| !t.present.contains(&slot.name)) {
-            return Ok(());
-        }
-        if slot.kind == SlotKind::Covariates {
-            return self.covariates(slot, asked);
-        }
-        let Some(path) = self.path(slot, asked)? else {
-            return self.absent(slot);
-        };
-        if !self.adata.contains(&path) && asked.is_none() {
-            if self.is_held(slot) || slot.optional && self.trained.is_none() {
-                return self.absent(slot);
+impl BoundData {
+    fn keep(&mut self, name: &str, paths: String, data: &SlotData) {
+        let field = match data {
+            SlotData::Absent => return,
+            SlotData::Matrix { values, .. } => FieldData::Matrix(values.clone()),
+            SlotData::Vector(values) => FieldData::Reals(values.clone()),
+            SlotData::Codes(codes) => {
+                self.bound.sizes.insert(name.to_owned(), codes.labels.len());
+                FieldData::Codes(plain(codes))
             }
-        }
-        let local: Vec<&String> = slot.axes.iter().filter(|a| Some(*a) != self.plate.as_ref()).collect();
-        let value = match (slot.kind, local.as_slice()) {
-            (SlotKind::Category, _) => self.category(slot, &path)?,
-            (_, []) => self.numbers(slot, &path)?,
-            (_, [axis]) if local.len() < slot.axes.len() => self.matrix(slot, &path, axis)?,
-            (_, [axis]) => self.whole(slot, &path, axis)?,
-            _ => {
-                return Err(Box::new(self.at(
-                    slot,
-                    Code::E0713,
-                    format!("`{}` has more axes than a file can give", slot.name),
-                )));
+            SlotData::Covariates { categorical, continuous_names, continuous } => {
+                let shape = CovariateShape {
+                    categorical: categorical.iter().map(|(p, c)| (last_part(p), c.labels.len())).collect(),
+                    continuous: continuous_names.iter().map(|p| last_part(p)).collect(),
+                };
+                self.bound.covariates.insert(name.to_owned(), shape);
+                FieldData::Covariates(CovariateData {
+                    categorical: categorical.iter().map(|(p, c)| (last_part(p), plain(c))).collect(),
+                    n_continuous: continuous.n_cols,
+                    continuous: continuous.values.clone(),
+                })
             }
         };
-        self.keep(slot, path.to_string(), value);
-        Ok(())
+        self.bindings.insert(name.to_owned(), paths);
+        self.bound.present.insert(name.to_owned());
+        self.data.fields.insert(name.to_owned(), field);
     }
 
-    fn keep(&mut self, slot: &Slot, path: String, value: FieldData) {
-        self.out.bindings.insert(slot.name.clone(), path);
-        self.out.bound.present.insert(slot.name.clone());
-        self.out.data.fields.insert(slot.name.clone(), value);
-    }
-
-    fn is_held(&self, slot: &Slot) -> bool {
-        self.trained.is_some_and(|t| t.held.contains(&slot.name))
-    }
-
-    /// What becomes of a slot that has no path or whose optional path is not in the file.
-    fn absent(&mut self, slot: &Slot) -> Outcome<()> {
-        if self.is_held(slot) {
-            let n = self.out.data.n_rows;
-            let (value, labels) = match (slot.kind, self.trained) {
-                (SlotKind::Category, Some(t)) => {
-                    (FieldData::Codes(vec![0; n]), t.vocabularies.categories.get(&slot.name))
+    /// Sizes of data axes; which matrices are sparse; which fields lack the plate.
+    fn settle_axes(&mut self, slots: &[Slot], specs: &Specs) {
+        for (axis, labels) in &self.vocabularies.axes {
+            self.bound.sizes.insert(axis.clone(), labels.len());
+        }
+        for slot in slots.iter().filter(|s| s.axes.first() != specs.plate.as_ref()) {
+            match self.data.fields.remove(&slot.name) {
+                Some(FieldData::Reals(values)) => {
+                    self.data.fields.insert(slot.name.clone(), FieldData::Whole(values));
                 }
-                _ => (FieldData::Reals(vec![0.0; n]), None),
+                Some(FieldData::Matrix(matrix)) => {
+                    let values = matrix.to_dense().values;
+                    self.data.fields.insert(slot.name.clone(), FieldData::Whole(values));
+                }
+                Some(other) => {
+                    self.data.fields.insert(slot.name.clone(), other);
+                }
+                None => {}
+            }
+        }
+        for (name, field) in &self.data.fields {
+            if matches!(field, FieldData::Matrix(crate::anndata::Matrix::Csr(_))) {
+                self.bound.sparse.insert(name.clone());
+            }
+        }
+    }
+
+    /// Room for fields that are held at a value and that the data lack.
+    fn hold(&mut self, slots: &[Slot], trained: Trained<'_>) {
+        let n = self.data.n_rows;
+        let held =
+            slots.iter().filter(|s| trained.held.contains(&s.name) && trained.present.contains(&s.name));
+        for slot in held.filter(|s| !self.data.fields.contains_key(&s.name)).collect::<Vec<_>>() {
+            let field = if slot.kind == SlotKind::Category {
+                let labels = trained.vocabularies.categories.get(&slot.name).cloned().unwrap_or_default();
+                self.bound.sizes.insert(slot.name.clone(), labels.len());
+                self.vocabularies.categories.insert(slot.name.clone(), labels);
+                FieldData::Codes(vec![0; n])
+            } else {
+                FieldData::Reals(vec![0.0; n])
             };
-            if let Some(labels) = labels {
-                self.out.bound.sizes.insert(slot.name.clone(), labels.len());
-                self.out.vocabularies.categories.insert(slot.name.clone(), labels.clone());
-            }
-            self.keep(slot, "given".to_owned(), value);
-            return Ok(());
+            self.bindings.insert(slot.name.clone(), "given".to_owned());
+            self.bound.present.insert(slot.name.clone());
+            self.data.fields.insert(slot.name.clone(), field);
         }
-        if slot.optional && self.trained.is_none() {
-            return Ok(());
-        }
-        let text = format!("`{}` is not bound to anything in the data", slot.name);
-        Err(Box::new(
-            self.at(slot, Code::E0702, text).help(format!("bind it: --bind {}=obs.COLUMN", slot.name)),
-        ))
     }
+}
 
-    /// The path asked for, else that of the source.
-    fn path(&self, slot: &Slot, asked: Option<&[String]>) -> Outcome<Option<FieldPath>> {
-        let text = match asked {
-            Some([one]) => one,
-            Some(several) => {
-                let text =
-                    format!("`--bind {}={}`: `{}` takes one path", slot.name, several.join(","), slot.name);
-                return Err(Box::new(self.at(slot, Code::E0716, text)));
-            }
-            None => match &slot.path {
-                Some(path) => path,
-                None => return Ok(None),
-            },
-        };
-        let parsed = text.parse::<FieldPath>();
-        parsed.map(Some).map_err(|e| Box::new(unfit(format!("`{}`: {e}", slot.name)).at(slot.span, "")))
-    }
+/// Codes without sign: a missing one comes after all labels.
+fn plain(codes: &Codes) -> Vec<u32> {
+    let missing = codes.labels.len() as u32;
+    codes.codes.iter().map(|c| u32::try_from(*c).unwrap_or(missing)).collect()
+}
 
-    /// A diagnostic about a slot, pointing at its declaration.
-    fn at(&self, slot: &Slot, code: Code, headline: String) -> Diagnostic {
-        Diagnostic::new(code, headline).at(slot.span, "declared here")
+/// The labels as the registry keeps them, for a model whose genes are the axis `genes`.
+fn vocabulary(axes: &BTreeMap<String, Vec<String>>, genes: Option<&str>) -> Vocabulary {
+    let mut out = Vocabulary { axes: axes.clone(), ..Vocabulary::default() };
+    if let Some(labels) = genes.and_then(|g| out.axes.remove(g)) {
+        out.genes = labels;
     }
-
-    /// A data error seen from a slot: both sides, the nearest names, and how to bind another.
-    fn failed(&self, slot: &Slot, path: &FieldPath, error: &DataError) -> Box<Diagnostic> {
-        let mut diagnostic = from_data(error).at(slot.span, format!("needed by `{}`", slot.name));
-        diagnostic.headline = format!("`{}`: {}", slot.name, diagnostic.headline);
-        if error.code() == "E0702" {
-            let candidates = self.adata.candidates(path);
-            let wanted = path.to_string();
-            diagnostic = diagnostic.did_you_mean(&wanted, candidates.iter().map(String::as_str));
-            if let Some(first) = candidates.first() {
-                diagnostic = diagnostic.help(format!("to use another field: --bind {}={first}", slot.name));
-            }
-        }
-        Box::new(diagnostic)
-    }
-
-    /// Records the size of an axis, or says that two fields disagree.
-    fn size(&mut self, slot: &Slot, axis: &str, n: usize, labels: Option<&[String]>) -> Outcome<()> {
-        if let Some(known) = self.out.bound.sizes.get(axis).filter(|known| **known != n) {
-            let text = format!("axis `{axis}` has {known} elements elsewhere, but {n} in `{}`", slot.name);
-            return Err(Box::new(self.at(slot, Code::E0308, text)));
-        }
-        self.out.bound.sizes.insert(axis.to_owned(), n);
-        if let Some(labels) = labels {
-            self.out.vocabularies.axes.entry(axis.to_owned()).or_insert_with(|| labels.to_vec());
-        }
-        Ok(())
-    }
+    out
 }

@@ -1,6 +1,6 @@
 //! `svic apply`: a trained model on new cells.
 
-use super::run::{OutputArgs, trained_binds};
+use super::run::OutputArgs;
 use super::{EngineArgs, OK, Outcome, out, warn};
 use crate::anndata::AnnData;
 use crate::bind::{self, Binds, Trained as Known};
@@ -38,7 +38,7 @@ pub fn run(args: &ApplyArgs) -> Outcome {
     let plans = args.outputs.plan(&trained.model)?;
     let given = args.outputs.given()?;
     let held: Vec<String> = given.iter().map(|(name, _)| name.clone()).collect();
-    let mut binds = trained_binds(&trained);
+    let mut binds = trained.binds();
     for (field, paths) in Binds::parse(&args.bind)?.iter() {
         binds = binds.with(field, &paths.join(","));
     }

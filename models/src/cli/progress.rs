@@ -123,7 +123,7 @@ impl Progress for Terminal {
             self.failure = Some(Error::plain(crate::error::unwritable(path, &e)));
         }
         let every = (self.total() / LINES).max(1);
-        let due = record.epoch % every == 0 || record.epoch == self.total() || record.epoch == 1;
+        let due = record.epoch.is_multiple_of(every) || record.epoch == self.total() || record.epoch == 1;
         if self.quiet || self.bar.is_some() || !due {
             return;
         }

@@ -179,7 +179,7 @@ fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
     };
     let quiet = args.outputs.quiet();
     let (_, model) = compile_model(model, &args.sets, quiet)?;
-    warn(model.sources(), model.warnings(), quiet);
+    warn(model.sources(), model.warnings(), true);
     let binds = Binds::parse(&args.bind)?;
     let adata = AnnData::open(Path::new(data))?;
     let (model, data) = model.bind(&adata, &binds)?.into_parts();
@@ -212,7 +212,7 @@ fn resumed(args: &RunArgs, saved: &Path, options: &FitOptions) -> Result<Fit, Er
         let text = "`--set` cannot change a run that is resumed";
         return Err(Error::plain(request(text).help("begin a new run to train under other settings")));
     }
-    let binds = if args.bind.is_empty() { trained_binds(&trained) } else { Binds::parse(&args.bind)? };
+    let binds = if args.bind.is_empty() { trained.binds() } else { Binds::parse(&args.bind)? };
     let adata = AnnData::open(Path::new(&data))?;
     let known = Known { vocabularies: &trained.vocabularies, present: &trained.bound.present, held: &[] };
     let bound = bind::bind(trained.model.compiled(), &adata, &binds, Some(known))
@@ -222,12 +222,6 @@ fn resumed(args: &RunArgs, saved: &Path, options: &FitOptions) -> Result<Fit, Er
         say_bindings(&bound);
     }
     Fit::resume(trained, bound, options)
-}
-
-/// The bindings of training, to be used again.
-pub fn trained_binds(trained: &crate::trained::Trained) -> Binds {
-    let bindings = trained.bindings.iter().filter(|(_, path)| *path != "given");
-    bindings.fold(Binds::new(), |binds, (field, paths)| binds.with(field, paths))
 }
 
 /// Ctrl-C asks the run to stop after its step; a second one ends the process.

@@ -1,9 +1,10 @@
 //! Outputs over all cells, in minibatches, in evaluation mode.
 
 use super::NamedArray;
+use crate::anndata::AnnData;
 use crate::batch::{Gatherer, cut, for_each_minibatch};
-use crate::bind::BoundData;
-use crate::engine::{Engine, Prepared, run_error};
+use crate::bind::{self, Binds, BoundData};
+use crate::engine::{BackendKind, Engine, Prepared, run_error};
 use crate::error::{Error, request};
 use crate::init::add_missing;
 use crate::train::{Fit, Measures, ObjectivePass};
@@ -12,6 +13,7 @@ use autodiff_runtime::{StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Mode, Purpose, Request};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
 /// Cells evaluated at a time.
@@ -56,9 +58,9 @@ impl Evaluation<'_> {
         let mut variables = self.trained.state.variables.clone();
         let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
         for range in &ranges {
-            if !programs.contains_key(&range.len()) {
+            if let Entry::Vacant(free) = programs.entry(range.len()) {
                 let purpose = Purpose::Outputs { names: names.to_vec(), given: sites.clone() };
-                programs.insert(range.len(), self.prepare(purpose, range.len(), &mut variables)?);
+                free.insert(self.prepare(purpose, range.len(), &mut variables)?);
             }
         }
         let Some(first) = programs.values().next() else { return Ok(vec![]) };
@@ -102,9 +104,8 @@ impl Evaluation<'_> {
         let mut trained = self.trained.clone();
         let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
         for range in &ranges {
-            if !programs.contains_key(&range.len()) {
-                let prepared = self.prepare(Purpose::Objective, range.len(), &mut trained.state.variables)?;
-                programs.insert(range.len(), prepared);
+            if let Entry::Vacant(free) = programs.entry(range.len()) {
+                free.insert(self.prepare(Purpose::Objective, range.len(), &mut trained.state.variables)?);
             }
         }
         let order: Vec<u32> = (0..n as u32).collect();
@@ -217,8 +218,7 @@ impl Fit {
     /// # Errors
     /// As [`Evaluation::outputs`].
     pub fn output(&self, name: &str) -> Result<NamedArray, Error> {
-        let mut all = self.evaluation().outputs(&[name.to_owned()], &vec![], 1)?;
-        all.pop().ok_or_else(|| Error::plain(request(format!("there is no output `{name}`"))))
+        one_output(&self.evaluation(), name)
     }
 
     /// The negative bound per cell over all cells, in evaluation mode, unweighted, one draw.
@@ -228,4 +228,56 @@ impl Fit {
     pub fn elbo(&self) -> Result<f64, Error> {
         Ok(self.evaluation().score()?.elbo)
     }
+}
+
+/// A trained model on data of its own terms, without training.
+pub struct Applied {
+    trained: Trained,
+    data: BoundData,
+    engine: Engine,
+}
+
+impl Trained {
+    /// Binds new data to the labels of training: genes by name, categories by label. Fields are found where training
+    /// found them unless `binds` says otherwise.
+    ///
+    /// # Errors
+    /// As [`bind`](crate::bind::bind).
+    pub fn apply(&self, adata: &AnnData, binds: &Binds) -> Result<Applied, Error> {
+        let mut all = self.binds();
+        for (field, paths) in binds.iter() {
+            all = all.with(field, &paths.join(","));
+        }
+        let known =
+            bind::Trained { vocabularies: &self.vocabularies, present: &self.bound.present, held: &[] };
+        let data = bind::bind(self.model.compiled(), adata, &all, Some(known))
+            .map_err(|d| Error::new(self.model.sources(), d))?;
+        Ok(Applied { trained: self.clone(), data, engine: Engine::new(BackendKind::Cpu, None)? })
+    }
+
+    /// The bindings of training, to be used again.
+    pub fn binds(&self) -> Binds {
+        let bindings = self.bindings.iter().filter(|(_, path)| *path != "given");
+        bindings.fold(Binds::new(), |binds, (field, paths)| binds.with(field, paths))
+    }
+}
+
+impl Applied {
+    /// The model with its data, ready to be asked.
+    pub fn evaluation(&self) -> Evaluation<'_> {
+        Evaluation { trained: &self.trained, data: &self.data, engine: &self.engine }
+    }
+
+    /// An output by name, over all cells, one draw where it contains one.
+    ///
+    /// # Errors
+    /// As [`Evaluation::outputs`].
+    pub fn output(&self, name: &str) -> Result<NamedArray, Error> {
+        one_output(&self.evaluation(), name)
+    }
+}
+
+fn one_output(evaluation: &Evaluation<'_>, name: &str) -> Result<NamedArray, Error> {
+    let mut all = evaluation.outputs(&[name.to_owned()], &Given::new(), 1)?;
+    all.pop().ok_or_else(|| Error::plain(request(format!("there is no output `{name}`"))))
 }

@@ -5,7 +5,7 @@ mod evaluate;
 mod write;
 
 pub use array::NamedArray;
-pub use evaluate::{Evaluation, Given};
+pub use evaluate::{Applied, Evaluation, Given};
 pub use write::{
     OutputPlan, Place, additions, default_outputs, plan_outputs, refuse_input, summary, write_back,
 };

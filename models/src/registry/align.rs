@@ -30,6 +30,9 @@ pub(super) fn align(
     slot: &str,
     problems: &mut Vec<Problem>,
 ) -> Alignment {
+    if wanted == found {
+        return Alignment { sources: (0..found.len()).map(Some).collect(), ..Alignment::default() };
+    }
     let mut position: BTreeMap<&str, usize> = BTreeMap::new();
     let mut repeated: Vec<String> = Vec::new();
     for (at, label) in found.iter().enumerate() {
@@ -104,7 +107,7 @@ pub(super) fn recode(
             format!("the model was not trained with {}; it knows {}", listed(&unseen), listed(&known));
         problems.push(
             Problem::new(Severity::Error, "E0707", slot, field, message)
-                .with_help("rename or remove these cells, or train the model again with them"),
+                .with_help("rename or remove these cells, hold the field at a label it knows (--given FIELD=LABEL), or train again"),
         );
     }
     let mut sizes = vec![0; known.len()];

@@ -101,8 +101,10 @@ impl Reader<'_> {
             format!("`{root}` has no `{name}`")
         };
         let help = match (candidates.first(), all.is_empty()) {
-            (Some(first), _) => format!("did you mean `{first}`? write {}={first}", self.spec.name),
-            (None, false) => format!("there are {}", listed(&all)),
+            (Some(first), _) => format!("did you mean `{first}`? --bind {}={first}", self.spec.name),
+            (None, false) => {
+                format!("there are {}; choose one: --bind {}={}", listed(&all), self.spec.name, all[0])
+            }
             (None, true) => format!("this file has nothing in `{root}`"),
         };
         for candidate in all.into_iter().take(LISTED) {
@@ -129,7 +131,7 @@ impl Reader<'_> {
         let n_missing = found.codes.iter().filter(|c| **c < 0).count();
         if n_missing > 0 && self.spec.missing == Missing::Never {
             let message = format!("{n_missing} of {} values are missing", found.codes.len());
-            self.report(Severity::Error, "E0715", path, message);
+            self.report(Severity::Error, "E0713", path, message);
             return None;
         }
         self.settle_codes(found, path, key)
@@ -201,7 +203,7 @@ impl Reader<'_> {
         let numbers = column.to_reals();
         if numbers.is_none() {
             let message = format!("numbers are expected, it holds {}", column.values.describe());
-            self.report(Severity::Error, "E0715", path, message);
+            self.report(Severity::Error, "E0713", path, message);
         }
         numbers
     }
@@ -371,7 +373,7 @@ impl Reader<'_> {
     fn suggest_counts(&self, problem: &mut Problem) {
         let found: Vec<String> = self.data.layers_holding_counts().iter().map(FieldPath::to_string).collect();
         problem.help = Some(match found.first() {
-            Some(first) => format!("{} holds counts: write {}={first}", listed(&found), self.spec.name),
+            Some(first) => format!("{} holds counts: --bind {}={first}", listed(&found), self.spec.name),
             None => "no matrix of this file holds counts: start from a file with raw counts".to_owned(),
         });
         problem.candidates = found;
@@ -391,7 +393,7 @@ impl Reader<'_> {
         if report.may_be_rounded {
             let message =
                 format!("counts reach {}: above 16777216 they are rounded to 32-bit numbers", report.max);
-            self.report(Severity::Warning, "W0716", path, message);
+            self.report(Severity::Warning, "W0717", path, message);
         }
     }
 
@@ -418,14 +420,14 @@ impl Reader<'_> {
         if !wrong.is_empty() {
             let shown: Vec<String> = wrong.iter().map(|&at| values[at].to_string()).collect();
             let message = format!("{wanted} are expected, but it holds {}", shown.join(", "));
-            let code = if self.spec.kind == SlotKind::Count { "E0703" } else { "E0715" };
+            let code = if self.spec.kind == SlotKind::Count { "E0703" } else { "E0713" };
             self.report(Severity::Error, code, path, message);
             return None;
         }
         if self.spec.kind == SlotKind::Simplex {
             let sums = values.chunks(n_cols.max(1)).map(|row| row.iter().map(|&v| f64::from(v)).sum::<f64>());
             if let Some((row, sum)) = sums.enumerate().find(|(_, sum)| (sum - 1.0).abs() > SUM_TOLERANCE) {
-                self.report(Severity::Error, "E0715", path, format!("row {row} sums to {sum}, not to 1"));
+                self.report(Severity::Error, "E0713", path, format!("row {row} sums to {sum}, not to 1"));
                 return None;
             }
         }
@@ -493,7 +495,7 @@ impl Reader<'_> {
         if n > 0 {
             self.report(
                 Severity::Error,
-                "E0715",
+                "E0713",
                 path,
                 format!("{n} of {} values are missing or infinite", values.len()),
             );

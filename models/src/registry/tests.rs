@@ -101,7 +101,7 @@ fn absent_columns_come_with_the_nearest_names() {
     let problems = Registry::register(&data, &[batch("obs.smaple")]).unwrap_err();
     assert_eq!(codes_of(&problems), [(Severity::Error, "E0702")]);
     assert_eq!(problems[0].candidates[0], "obs.sample");
-    assert!(problems[0].to_string().contains("write batch=obs.sample"), "{}", problems[0]);
+    assert!(problems[0].to_string().contains("--bind batch=obs.sample"), "{}", problems[0]);
     assert!(problems[0].candidates.contains(&"obs.condition".to_owned()));
 
     let mut optional = batch("obs.nothing");
@@ -159,7 +159,7 @@ fn values_outside_the_support_are_errors() {
     ];
     for spec in refused {
         let problems = Registry::register(&data, std::slice::from_ref(&spec)).unwrap_err();
-        assert_eq!(codes_of(&problems), [(Severity::Error, "E0715")], "{spec:?}");
+        assert_eq!(codes_of(&problems), [(Severity::Error, "E0713")], "{spec:?}");
     }
     let misplaced = [
         slot("s", SlotKind::Real, SlotDims::Cells, "var.len"),

@@ -5,6 +5,7 @@ use super::schedule::{Patience, default_epochs};
 use super::session::Session;
 use crate::batch::{Gatherer, Minibatch, Split, cut, split};
 use crate::bind::BoundData;
+use crate::dataset::Dataset;
 use crate::engine::{BackendKind, Engine, run_error};
 use crate::error::{Error, request};
 use crate::init::add_missing;
@@ -13,7 +14,7 @@ use crate::saved;
 use crate::trained::{TrainState, Trained};
 use autodiff_runtime::{StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{Lowered, Mode, Purpose, Request};
+use dsl::{Bound, Lowered, Mode, Purpose, Request};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct FitOptions {
 impl FitOptions {
     pub(super) fn save_checkpoint(&self, trained: &Trained) -> Result<(), Error> {
         match &self.checkpoint {
-            Some(c) if trained.state.epoch % c.every.max(1) == 0 => saved::save(trained, &c.path),
+            Some(c) if trained.state.epoch.is_multiple_of(c.every.max(1)) => saved::save(trained, &c.path),
             _ => Ok(()),
         }
     }
@@ -98,9 +99,8 @@ impl Fit {
             settings,
         };
         trained.bound.n_rows = split_of(&trained)?.train.len();
-        let mut fit = Fit { trained, data, engine, ending: None };
-        fit.compute_stats()?;
-        Ok(fit)
+        trained.stats = compute_stats(&engine, &trained.model, &trained.bound, &data.data, trained.seed)?;
+        Ok(Fit { trained, data, engine, ending: None })
     }
 
     /// Takes up a saved run on the same data.
@@ -185,31 +185,38 @@ impl Fit {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         saved::save(&self.trained, path.as_ref())
     }
+}
 
-    /// Computes the `stat`s of the model over all cells.
-    fn compute_stats(&mut self) -> Result<(), Error> {
-        let names = self.trained.model.compiled().stats();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let n = self.data.data.n_rows;
-        let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: n };
-        let mut prepared = self.engine.prepare(&self.trained.model, &self.trained.bound, &request, None)?;
-        add_missing(&prepared.lowered, self.trained.seed, &mut self.trained.state.variables);
-        let mut batch = Minibatch::default();
-        let rows: Vec<u32> = (0..n as u32).collect();
-        Gatherer::new(&self.data.data, &BTreeMap::new(), &prepared.lowered).fill(&rows, 0, &mut batch);
-        let key = StepKey { seed: self.trained.seed, step: 0 };
-        prepared
-            .exe
-            .run(&mut self.trained.state.variables, &batch.feeds(), key)
-            .map_err(|e| run_error(&self.trained.model, &prepared.lowered, &e))?;
-        for name in names {
-            let values = prepared.exe.output(&name).unwrap_or_default().to_vec();
-            self.trained.stats.insert(name, values);
-        }
-        Ok(())
+/// The `stat`s of a model over all cells of a data set; none when it has none.
+///
+/// # Errors
+/// What lowering says, or the run.
+pub fn compute_stats(
+    engine: &Engine,
+    model: &Model,
+    bound: &Bound,
+    data: &Dataset,
+    seed: u64,
+) -> Result<BTreeMap<String, Vec<f32>>, Error> {
+    let names = model.compiled().stats();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
     }
+    let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: data.n_rows };
+    let mut prepared = engine.prepare(model, bound, &request, None)?;
+    let mut variables = Variables::new();
+    add_missing(&prepared.lowered, seed, &mut variables);
+    let mut batch = Minibatch::default();
+    let rows: Vec<u32> = (0..data.n_rows as u32).collect();
+    Gatherer::new(data, &BTreeMap::new(), &prepared.lowered).fill(&rows, 0, &mut batch);
+    let key = StepKey { seed, step: 0 };
+    let run = prepared.exe.run(&mut variables, &batch.feeds(), key);
+    run.map_err(|e| run_error(model, &prepared.lowered, &e))?;
+    let value = |name: String| {
+        let values = prepared.exe.output(&name).unwrap_or_default().to_vec();
+        (name, values)
+    };
+    Ok(names.into_iter().map(value).collect())
 }
 
 /// The split of a run: a function of its settings, seed and number of cells.

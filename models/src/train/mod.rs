@@ -6,7 +6,7 @@ mod progress;
 mod schedule;
 mod session;
 
-pub use fit::{Checkpoint, Fit, FitOptions};
+pub use fit::{Checkpoint, Fit, FitOptions, compute_stats};
 pub use history::{EpochRecord, Measures, Sums, Timing};
 pub use progress::{Ending, Plan, Progress, Silent};
 pub use schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, Patience, STOPPING_PATIENCE, default_epochs};
