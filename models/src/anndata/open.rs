@@ -60,7 +60,9 @@ pub(super) fn open_root(path: &Path) -> Result<Group, DataError> {
 }
 
 fn modality_list(root: &Group) -> String {
-    root.group("mod").and_then(|g| g.member_names()).map(|n| shorten(&n)).unwrap_or_default()
+    let place = Place::new(Path::new(""), "mod");
+    let names = root.group("mod").ok().and_then(|group| storage::member_names(&group, &place).ok());
+    shorten(&names.unwrap_or_default())
 }
 
 /// Opens the group of modality `name` of an `.h5mu` file.
@@ -207,7 +209,11 @@ impl AnnData {
         let mut names = match storage::member(&self.root, part, &place) {
             Ok(Some(Node::Group(group))) => storage::member_names(&group, &place).unwrap_or_default(),
             Ok(Some(Node::Dataset(data))) => match storage::element_type(&data, &place) {
-                Ok(TypeDescriptor::Compound(record)) => record.fields.into_iter().map(|f| f.name).collect(),
+                Ok(TypeDescriptor::Compound(record)) => record
+                    .fields
+                    .iter()
+                    .filter_map(|f| storage::utf8(f.name.as_bytes(), &place).ok())
+                    .collect(),
                 _ => Vec::new(),
             },
             _ => Vec::new(),

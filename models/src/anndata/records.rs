@@ -33,12 +33,16 @@ impl Records {
     /// Elements that are not records, or fields that reach beyond their record.
     pub fn read(data: &Dataset, place: &Place<'_>) -> Result<Self, DataError> {
         let shape = storage::check_claim(data, place)?;
-        let TypeDescriptor::Compound(record) = storage::element_type(data, place)? else {
+        let TypeDescriptor::Compound(mut record) = storage::element_type(data, place)? else {
             return Err(place.malformed("a data frame is expected, found a plain array"));
         };
         let &[n] = shape.as_slice() else {
             return Err(place.malformed(format!("one axis is expected, found shape {shape:?}")));
         };
+        for field in &mut record.fields {
+            // The HDF5 interface gives names unchecked.
+            field.name = storage::utf8(field.name.as_bytes(), place)?;
+        }
         let fits =
             |f: &CompoundField| f.offset.checked_add(f.ty.size()).is_some_and(|end| end <= record.size);
         if !record.fields.iter().all(fits) {
@@ -105,7 +109,7 @@ impl Records {
 
 fn unsupported(found: &TypeDescriptor, place: &Place<'_>) -> DataError {
     place
-        .malformed(format!("fields of type `{found}` are not supported in this old layout"))
+        .malformed(format!("fields of {} are not supported in this old layout", storage::describe(found)))
         .with_help("read and write the file again with a current anndata")
 }
 

@@ -14,7 +14,7 @@ use super::error::{DataError, DataErrorKind};
 /// The most that compression may have shrunk data, in bytes out per byte in (deflate reaches 1032).
 const MAX_RATIO: u64 = 1100;
 /// Claims up to this many bytes pass whatever they occupy.
-const FREE_BYTES: u64 = 64 << 20;
+const FREE_BYTES: u64 = 1 << 20;
 /// No element of a file may claim more bytes than this.
 const MAX_BYTES: u64 = 1 << 40;
 /// How many elements are read at a time.
@@ -61,8 +61,15 @@ impl<'a> Place<'a> {
 }
 
 /// The first line of an error text, without the trailing period.
+///
+/// The text may quote names of the file, which the HDF5 interface does not check for UTF-8.
 pub(super) fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+    String::from_utf8_lossy(text.as_bytes())
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// A named member of a group.
@@ -92,7 +99,9 @@ pub(super) fn member(group: &Group, name: &str, place: &Place<'_>) -> Result<Opt
 
 /// The names of the members of `group`, sorted.
 pub(super) fn member_names(group: &Group, place: &Place<'_>) -> Result<Vec<String>, DataError> {
-    let mut names = group.member_names().map_err(|e| place.hdf5("list it", &e))?;
+    let names = group.member_names().map_err(|e| place.hdf5("list it", &e))?;
+    // The HDF5 interface gives names unchecked.
+    let mut names = names.iter().map(|n| utf8(n.as_bytes(), place)).collect::<Result<Vec<_>, _>>()?;
     names.sort();
     Ok(names)
 }
@@ -313,7 +322,25 @@ fn exact_f32(value: i128, place: &Place<'_>) -> Result<f32, DataError> {
 }
 
 fn not_numbers(found: &TypeDescriptor, place: &Place<'_>) -> DataError {
-    place.malformed(format!("numbers are expected, found elements of type `{found}`"))
+    place.malformed(format!("numbers are expected, found {}", describe(found)))
+}
+
+/// What elements of type `found` are, in words; names inside a type are left out because they may not be text.
+pub(super) fn describe(found: &TypeDescriptor) -> &'static str {
+    match found {
+        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => "integers",
+        TypeDescriptor::Float(_) => "floating-point numbers",
+        TypeDescriptor::Boolean => "truth values",
+        TypeDescriptor::Enum(_) => "an enumeration",
+        TypeDescriptor::Compound(_) => "records",
+        TypeDescriptor::FixedArray(..) => "fixed arrays",
+        TypeDescriptor::FixedAscii(_)
+        | TypeDescriptor::FixedUnicode(_)
+        | TypeDescriptor::VarLenAscii
+        | TypeDescriptor::VarLenUnicode => "texts",
+        TypeDescriptor::VarLenArray(_) => "arrays of varying length",
+        _ => "references",
+    }
 }
 
 /// All elements of `data` as f64 and its shape; integers beyond 2^53 are rounded.
@@ -369,7 +396,7 @@ pub(super) fn read_i64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<i64>, V
             })?;
         }
         other => {
-            return Err(place.malformed(format!("integers are expected, found elements of type `{other}`")));
+            return Err(place.malformed(format!("integers are expected, found {}", describe(&other))));
         }
     }
     Ok((out, shape))
@@ -436,7 +463,7 @@ fn texts(
         TypeDescriptor::VarLenAscii => push_texts::<VarLenAscii>(data, rows, place, out, |t| t.as_bytes()),
         TypeDescriptor::FixedAscii(n) => fixed!(FixedAscii, *n, 8 16 32 64 256 1024 8192 65536),
         TypeDescriptor::FixedUnicode(n) => fixed!(FixedUnicode, *n, 8 16 32 64 256 1024 8192 65536),
-        other => Err(place.malformed(format!("texts are expected, found elements of type `{other}`"))),
+        other => Err(place.malformed(format!("texts are expected, found {}", describe(other)))),
     }
 }
 
@@ -501,7 +528,7 @@ pub(super) fn attribute_integers(
             .read_raw::<i8>()
             .map(|values| Some(values.into_iter().map(i64::from).collect()))
             .map_err(|e| place.hdf5("read it", &e)),
-        other => Err(place.malformed(format!("integers are expected, found `{other}`"))),
+        other => Err(place.malformed(format!("integers are expected, found {}", describe(&other)))),
     }
 }
 
@@ -511,7 +538,7 @@ fn attribute(
     place: &Place<'_>,
 ) -> Result<Option<hdf5::Attribute>, DataError> {
     let names = owner.attr_names().map_err(|e| place.hdf5("list its attributes", &e))?;
-    if !names.iter().any(|n| n == name) {
+    if !names.iter().any(|n| n.as_bytes() == name.as_bytes()) {
         return Ok(None);
     }
     let attribute = owner.attr(name).map_err(|e| place.hdf5("open an attribute", &e))?;

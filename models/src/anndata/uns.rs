@@ -12,6 +12,8 @@ use super::storage::{self, Node, Place};
 
 /// How deep dictionaries may be nested.
 const MAX_DEPTH: usize = 32;
+/// How many entries one read may meet: links can make a small file look endless.
+const MAX_ENTRIES: usize = 100_000;
 
 /// A value in `uns`. Arrays have a shape and their elements in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,10 +43,19 @@ pub enum UnsValue {
 /// # Errors
 /// Kinds that are not listed in [`UnsValue`]: sparse matrices, data frames, records.
 pub(super) fn read(node: &Node, place: &Place<'_>) -> Result<UnsValue, DataError> {
-    read_nested(node, place, 0)
+    read_nested(node, place, 0, &mut 0)
 }
 
-fn read_nested(node: &Node, place: &Place<'_>, depth: usize) -> Result<UnsValue, DataError> {
+fn read_nested(
+    node: &Node,
+    place: &Place<'_>,
+    depth: usize,
+    n_met: &mut usize,
+) -> Result<UnsValue, DataError> {
+    *n_met += 1;
+    if *n_met > MAX_ENTRIES {
+        return Err(place.malformed(format!("it has more than {MAX_ENTRIES} entries")));
+    }
     let group = match node {
         Node::Dataset(data) => return read_dataset(data, place),
         Node::Group(group) => group,
@@ -58,7 +69,7 @@ fn read_nested(node: &Node, place: &Place<'_>, depth: usize) -> Result<UnsValue,
             for name in storage::member_names(group, place)? {
                 let inner = place.child(&name);
                 if let Some(node) = storage::member(group, &name, &inner)? {
-                    map.insert(name, read_nested(&node, &inner, depth + 1)?);
+                    map.insert(name, read_nested(&node, &inner, depth + 1, n_met)?);
                 }
             }
             Ok(UnsValue::Map(map))
