@@ -11,7 +11,10 @@ use autodiff_runtime::plan::step_graph;
 use autodiff_runtime::{Element, NodeId, Program, Variables};
 use harness::{Data, KEY, close, feeds, own};
 
-fn small(zero_inflated: bool) -> (Program, Vec<(String, usize, f64, f64)>, Vec<Data>) {
+/// A program, the start of its variables (name, elements, mean, spread) and its data.
+type Small = (Program, Vec<(String, usize, f64, f64)>, Vec<Data>);
+
+fn small(zero_inflated: bool) -> Small {
     let sizes = model::Sizes { cells: 9, genes: 50, hidden: 12, latent: 3, zero_inflated };
     let (program, start) = model::build(sizes);
     let (offsets, columns, values) = model::counts(9, 50);

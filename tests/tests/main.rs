@@ -5,6 +5,7 @@ mod command;
 mod noise;
 mod parity;
 mod run;
+mod tidy;
 
 use dsl::{Bound, Compiled, Lowered, Request, Settings, source::Sources};
 use std::path::{Path, PathBuf};

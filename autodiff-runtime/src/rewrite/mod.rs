@@ -2,7 +2,9 @@
 
 mod copier;
 
-pub(crate) use copier::{Copier, live_nodes};
+pub(crate) use copier::Copier;
+#[cfg(feature = "cpu")]
+pub(crate) use copier::live_nodes;
 
 use crate::graph::Graph;
 

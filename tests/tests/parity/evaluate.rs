@@ -117,7 +117,7 @@ impl Run {
             let program = Program { graph: graph.verify().expect("a valid graph"), training };
             let mut executable = backend.prepare(&program).expect("the back end takes the graph");
             let fed = data.feeds(l, 0..data.n_cells, LATE, &imported.stats);
-            let held = to_elements::<E>(fed, noise.iter().map(|n| Noise::zeros(n)).collect());
+            let held = to_elements::<E>(fed, noise.iter().map(Noise::zeros).collect());
             let feeds: Vec<Feed<'_, E>> = held.iter().map(Held::feed).collect();
             executable.run(&mut variables, &feeds, StepKey::default()).expect("the case runs");
             let read = |name: &str| {
@@ -189,7 +189,7 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
             .map(|v| v * sign)
             .collect();
         if got.len() != expected.len()
-            && expected.len() % got.len().max(1) == 0
+            && expected.len().is_multiple_of(got.len().max(1))
             && matches!(theirs, "px_r" | "px_scale")
         {
             // The reference repeats a gene's dispersion for every cell.

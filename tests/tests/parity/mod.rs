@@ -4,6 +4,8 @@
 //! The folder is `../shared/parity`, or the one named by `SVIC_PARITY` (a folder of the same form). Where it is absent
 //! the tests say so and pass nothing off as checked.
 
+#![allow(clippy::print_stdout, reason = "a test that checks nothing here says so")]
+
 mod case;
 mod configuration;
 mod evaluate;

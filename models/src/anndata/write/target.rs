@@ -98,7 +98,7 @@ impl<'g> Target<'g> {
         let gate = &mut *self.gate;
         let edited = (|| {
             let file = hdf5::File::open_rw(&self.part)?;
-            change(&*file, gate)?;
+            change(&file, gate)?;
             gate("flush")?;
             file.flush()?;
             Ok(file.close()?)

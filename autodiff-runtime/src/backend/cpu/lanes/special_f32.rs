@@ -91,6 +91,7 @@ pub(super) fn digamma_delta<const FMA: bool>(x: f32, a: f32) -> f32 {
 
 /// Error function: its series near 0, else Abramowitz and Stegun 7.1.26.
 #[inline(always)]
+#[allow(clippy::approx_constant, reason = "coefficients of a polynomial, one of which is 2 / √π rounded")]
 pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
     let a = x.abs();
     let s = x * x;
