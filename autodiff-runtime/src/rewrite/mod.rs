@@ -1,6 +1,8 @@
 //! The ordered list of passes, `Graph → Graph`, one file each. In debug builds the graph is verified after each.
 
 mod copier;
+mod share;
+mod simplify;
 
 pub(crate) use copier::Copier;
 #[cfg(feature = "cpu")]
@@ -17,9 +19,16 @@ pub struct Options {
 
 /// Applies the passes.
 pub fn rewrite(g: &Graph, options: Options) -> Graph {
-    let _ = options;
-    Copier::new(g).run(|c, id| {
-        let op = c.moved(id);
-        c.new.push(op)
-    })
+    if options.level == 0 {
+        return Copier::new(g).run(|c, id| {
+            let op = c.moved(id);
+            c.new.push(op)
+        });
+    }
+    let mut out = g.clone();
+    for pass in [simplify::simplify, share::share] {
+        out = pass(&out);
+        debug_assert!(out.clone().verify().is_ok(), "a pass leaves a valid graph");
+    }
+    out
 }
