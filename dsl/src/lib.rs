@@ -13,6 +13,7 @@ mod compile;
 mod compiled;
 mod derive;
 pub mod diagnostic;
+pub mod format;
 mod lower;
 mod model;
 mod objective;

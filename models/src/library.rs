@@ -56,7 +56,11 @@ pub fn open(path: &str) -> Result<Found, Error> {
     })
 }
 
-fn read(path: &Path) -> Result<Found, Error> {
+/// A file as a program.
+///
+/// # Errors
+/// E0712 when it cannot be read, or is not text.
+pub(crate) fn read(path: &Path) -> Result<Found, Error> {
     match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => Ok(Found { name: path.display().to_string(), text, embedded: false }),
         Ok(Err(_)) => Err(Error::plain(Diagnostic::new(

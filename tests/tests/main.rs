@@ -6,6 +6,7 @@ mod noise;
 mod parity;
 mod run;
 mod tidy;
+mod tools;
 
 use dsl::{Bound, Compiled, Lowered, Request, Settings, source::Sources};
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod compile;
 mod explain;
+mod fmt;
 mod import;
 mod list;
 mod progress;
@@ -67,6 +68,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Print a form of the compiled model.
     Compile(compile::CompileArgs),
+    /// Put sources into canonical layout.
+    Fmt(fmt::FmtArgs),
     /// Evaluate a trained model on a data file.
     Apply(apply::ApplyArgs),
     /// List the models of the library.
@@ -133,6 +136,7 @@ where
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Compile(args) => compile::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::List => list::run(),
         Command::Show(args) => show::run(&args),
