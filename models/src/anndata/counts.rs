@@ -6,8 +6,6 @@ use super::AnnData;
 use super::error::{DataError, DataErrorKind};
 use super::matrix::Matrix;
 use super::path::FieldPath;
-use super::sparse;
-use super::storage::{Node, Place};
 
 /// How many values that are not counts an error shows.
 const SHOWN: usize = 3;
@@ -124,15 +122,7 @@ impl AnnData {
     }
 
     fn holds_counts(&self, path: &FieldPath) -> bool {
-        let place = Place::new(self.file(), path.to_string());
-        let Ok(Some(node)) = self.node(path) else { return false };
-        let probe_passes = probe(&node, &place).is_some_and(|values| values.into_iter().all(is_count));
-        probe_passes && self.matrix(path).is_ok_and(|matrix| first_non_counts(&matrix, 1).is_empty())
+        let passes = self.probe(path, PROBE).is_some_and(|values| values.into_iter().all(is_count));
+        passes && self.matrix(path).is_ok_and(|matrix| first_non_counts(&matrix, 1).is_empty())
     }
-}
-
-/// The first values of the matrix at `node`; `None` if they cannot be read.
-fn probe(node: &Node, place: &Place<'_>) -> Option<Vec<f32>> {
-    let data = sparse::values_of(node, place).ok()?;
-    super::storage::first_f32(&data, PROBE, place).ok()
 }

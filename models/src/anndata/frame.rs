@@ -3,8 +3,10 @@
 use hdf5::types::TypeDescriptor;
 use hdf5::{Dataset, Group};
 
+use super::Table;
 use super::column::{Column, Values};
 use super::error::DataError;
+use super::matrix::Dense;
 use super::records::Records;
 use super::storage::{self, Node, Place};
 
@@ -239,4 +241,27 @@ fn old_categories(codes: Vec<i64>, name: &str, uns: &Group, place: &Place<'_>) -
         }
         _ => Ok(Column::new(Values::Integer(codes))),
     }
+}
+
+/// All columns of a frame as one matrix.
+pub(super) fn numbers_of(frame: &Frame, place: &Place<'_>) -> Result<Table, DataError> {
+    let header = frame.header(place)?;
+    let (n_rows, n_cols) = (header.index.len(), header.columns.len());
+    let mut values = Dense { n_rows, n_cols, values: storage::room(n_rows.saturating_mul(n_cols), place)? };
+    values.values.resize(n_rows * n_cols, 0.0);
+    for (number, name) in header.columns.iter().enumerate() {
+        let place = place.child(name);
+        let column = frame.column(name, &place)?.ok_or_else(|| place.malformed("it is missing"))?;
+        let numbers = column.to_reals().filter(|v| v.len() == n_rows).ok_or_else(|| {
+            place.malformed(format!(
+                "{n_rows} numbers are expected, found {} {}",
+                column.len(),
+                column.values.describe()
+            ))
+        })?;
+        for (row, number_value) in numbers.into_iter().enumerate() {
+            values.values[row * n_cols + number] = number_value as f32;
+        }
+    }
+    Ok(Table { labels: Some(header.columns), values })
 }

@@ -1,5 +1,7 @@
 //! Matrices in memory: compressed sparse rows, or dense rows. Values are f32.
 
+use std::ops::Range;
+
 /// A sparse matrix by rows.
 ///
 /// `indptr` has `n_rows + 1` entries, starts at 0, never falls, and ends at the number of stored values. Within a
@@ -150,6 +152,30 @@ impl Matrix {
             Self::Csr(m) => {
                 let (columns, values) = m.row(row);
                 columns.iter().zip(values).for_each(|(&column, &v)| visit(column as usize, v));
+            }
+        }
+    }
+
+    /// Rows `rows` as a matrix of that many rows.
+    ///
+    /// # Panics
+    /// When they are beyond the matrix.
+    pub fn rows(&self, rows: Range<usize>) -> Matrix {
+        match self {
+            Self::Dense(m) => {
+                let values = m.values[rows.start * m.n_cols..rows.end * m.n_cols].to_vec();
+                Self::Dense(Dense { n_rows: rows.len(), n_cols: m.n_cols, values })
+            }
+            Self::Csr(m) => {
+                let (from, to) = (m.indptr[rows.start], m.indptr[rows.end]);
+                let span = from as usize..to as usize;
+                Self::Csr(Csr {
+                    n_rows: rows.len(),
+                    n_cols: m.n_cols,
+                    indptr: m.indptr[rows.start..=rows.end].iter().map(|p| p - from).collect(),
+                    indices: m.indices[span.clone()].to_vec(),
+                    values: m.values[span].to_vec(),
+                })
             }
         }
     }

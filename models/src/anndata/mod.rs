@@ -1,40 +1,47 @@
-//! AnnData files (`.h5ad`, and the modalities of `.h5mu`): read lazily, written so that no half file can remain.
+//! Data files as AnnData: one table of cells and one of genes, matrices between them, and, in `.h5mu` files, such a
+//! whole per modality. Read lazily, written so that no half file can remain.
 //!
+//! [`AnnData`] answers for every format, so that callers never ask which one a file is.
 //! Invariant: reading never panics, whatever the file holds; every failure is a [`DataError`] that names the file,
 //! the field, what was found and what to do. Invariant: sparse matrices stay sparse, categories keep their labels.
 //! Nothing here knows of models or devices.
 
+mod axes;
 mod column;
 mod counts;
 mod error;
 mod frame;
 mod inflate;
 mod matrix;
+mod memory;
 mod open;
 mod path;
 mod records;
+mod rows;
 mod sparse;
 mod storage;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tree;
 mod uns;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hdf5::Group;
-
+pub use axes::{AxisKind, FieldAxis};
 pub use column::{Categories, Column, Values};
 pub use counts::{CountReport, NonCount, check_counts, first_non_counts};
 pub use error::{DataError, DataErrorKind};
 pub use matrix::{Csr, Dense, Matrix};
-pub use open::modalities;
 pub use path::{FieldPath, PathError};
+pub use rows::RowReader;
 pub use uns::UnsValue;
 pub use write::{Additions, NewAnnData, WriteOptions, write_copy, write_new};
 
-use frame::{Frame, FrameHeader};
-use storage::{Node, Place};
+use frame::FrameHeader;
+use storage::Place;
+use tree::Tree;
 
 /// A matrix with one row per cell or gene, from `obsm` or `varm`.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,41 +52,116 @@ pub struct Table {
     pub values: Dense,
 }
 
-/// An AnnData file opened for reading: names and lists at hand, matrices and columns read when asked for.
+/// A data file opened for reading: names and lists at hand, matrices and columns read when asked for.
+///
+/// A file of several modalities has the cells and genes of all of them as its own, and the fields of each under
+/// `mod.NAME.`, which every method that takes a path understands.
 #[derive(Clone, Debug)]
 pub struct AnnData {
     file: PathBuf,
-    root: Group,
-    obs: Frame,
-    var: Frame,
-    obs_header: FrameHeader,
-    var_header: FrameHeader,
+    /// The path of this part in messages, `mod.rna.` for a modality, empty for the file itself.
+    prefix: String,
+    content: Content,
+    obs: FrameHeader,
+    var: FrameHeader,
+    modalities: Vec<(String, AnnData)>,
+}
+
+/// Where the values are.
+#[derive(Clone, Debug)]
+enum Content {
+    /// In a file of groups and arrays as anndata lays them out.
+    Tree(Tree),
+    /// In memory: read from another format.
+    Memory(Arc<NewAnnData>),
+}
+
+/// Asks whichever content there is.
+macro_rules! ask {
+    ($data:expr, $content:ident => $question:expr) => {
+        match &$data.content {
+            Content::Tree($content) => $question,
+            Content::Memory($content) => $question,
+        }
+    };
 }
 
 impl AnnData {
-    /// Opens the `.h5ad` file at `path` and reads the names of its cells, genes and columns.
+    /// Opens the file at `path` and reads the names of its cells, genes, columns and modalities.
     ///
     /// # Errors
     /// E0712 when there is no such file, it is a directory, not HDF5, cut short, or HDF5 but not AnnData; E0713 when
     /// `obs` or `var` are damaged.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        Self::at_root(path, open::open_root(path)?)
+        let root = open::open_root(path)?;
+        let mut data = Self::of_tree(path, String::new(), root.clone())?;
+        for (name, group) in open::modality_groups(&root, path)? {
+            let modality = Self::of_tree(path, format!("mod.{name}."), group)?;
+            data.modalities.push((name, modality));
+        }
+        Ok(data)
     }
 
-    /// Opens modality `name` of the `.h5mu` file at `path`. See [`modalities`] for the names.
+    fn of_tree(path: &Path, prefix: String, root: hdf5::Group) -> Result<Self, DataError> {
+        let tree = Tree::new(path, &prefix, root)?;
+        let (obs, var) = tree.headers(path, &prefix)?;
+        Ok(Self {
+            file: path.to_path_buf(),
+            prefix,
+            content: Content::Tree(tree),
+            obs,
+            var,
+            modalities: Vec::new(),
+        })
+    }
+
+    /// Data in memory, as if read from `file`.
     ///
     /// # Errors
-    /// As [`AnnData::open`], and E0702 when there is no such modality.
-    pub fn open_modality(path: &Path, name: &str) -> Result<Self, DataError> {
-        Self::at_root(path, open::open_modality_root(path, name)?)
+    /// E0713 when its parts do not fit each other.
+    pub fn from_memory(file: &Path, data: NewAnnData) -> Result<Self, DataError> {
+        Self::in_memory(file, String::new(), data)
     }
 
-    fn at_root(path: &Path, root: Group) -> Result<Self, DataError> {
-        let obs = open::frame(&root, "obs", path)?;
-        let var = open::frame(&root, "var", path)?;
-        let obs_header = obs.header(&Place::new(path, "obs"))?;
-        let var_header = var.header(&Place::new(path, "var"))?;
-        Ok(Self { file: path.to_path_buf(), root, obs, var, obs_header, var_header })
+    fn in_memory(file: &Path, prefix: String, data: NewAnnData) -> Result<Self, DataError> {
+        data.check().map_err(|message| Place::new(file, prefix.trim_end_matches('.')).malformed(message))?;
+        let columns = |list: &[(String, Column)]| list.iter().map(|(name, _)| name.clone()).collect();
+        let obs = FrameHeader { index: data.obs_names.clone(), columns: columns(&data.parts.obs) };
+        let var = FrameHeader { index: data.var_names.clone(), columns: columns(&data.parts.var) };
+        let content = Content::Memory(Arc::new(data));
+        Ok(Self { file: file.to_path_buf(), prefix, content, obs, var, modalities: Vec::new() })
+    }
+
+    /// Several files as the modalities of one: its cells are those of the first, then those only the second has, and
+    /// so on; its genes are those of all, one after the other.
+    ///
+    /// # Errors
+    /// E0713 when a name is given twice or is empty, or a file has modalities of its own.
+    pub fn from_modalities(parts: Vec<(String, AnnData)>) -> Result<Self, DataError> {
+        let file = parts.first().map(|(_, data)| data.file.clone()).unwrap_or_default();
+        let place = Place::new(&file, "mod");
+        let mut whole = NewAnnData::default();
+        let mut modalities: Vec<(String, AnnData)> = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, mut data) in parts {
+            if name.is_empty() || modalities.iter().any(|(other, _)| *other == name) {
+                return Err(
+                    place.malformed(format!("the name `{name}` of a modality is empty or given twice"))
+                );
+            }
+            if !data.modalities.is_empty() {
+                return Err(place.malformed(format!("`{}` has modalities of its own", data.file.display())));
+            }
+            whole
+                .obs_names
+                .extend(data.obs_names().iter().filter(|label| seen.insert((*label).clone())).cloned());
+            whole.var_names.extend_from_slice(data.var_names());
+            data.prefix = format!("mod.{name}.");
+            modalities.push((name, data));
+        }
+        let mut out = Self::from_memory(&file, whole)?;
+        out.modalities = modalities;
+        Ok(out)
     }
 
     /// The file it was opened from.
@@ -87,34 +169,67 @@ impl AnnData {
         &self.file
     }
 
-    /// Number of cells.
+    /// Number of cells; of all modalities together where there are several.
     pub fn n_obs(&self) -> usize {
-        self.obs_header.index.len()
+        self.obs.index.len()
     }
 
     /// Number of genes.
     pub fn n_vars(&self) -> usize {
-        self.var_header.index.len()
+        self.var.index.len()
     }
 
     /// The labels of the cells, in order; they need not be unique.
     pub fn obs_names(&self) -> &[String] {
-        &self.obs_header.index
+        &self.obs.index
     }
 
     /// The labels of the genes, in order; they need not be unique.
     pub fn var_names(&self) -> &[String] {
-        &self.var_header.index
+        &self.var.index
     }
 
     /// The columns of `obs`, in order.
     pub fn obs_columns(&self) -> &[String] {
-        &self.obs_header.columns
+        &self.obs.columns
     }
 
     /// The columns of `var`, in order.
     pub fn var_columns(&self) -> &[String] {
-        &self.var_header.columns
+        &self.var.columns
+    }
+
+    /// The names of the modalities in the order of the file; none for a file of one.
+    pub fn modality_names(&self) -> Vec<&str> {
+        self.modalities.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Modality `name`.
+    ///
+    /// # Errors
+    /// E0702 when there is none, naming those there are.
+    pub fn modality(&self, name: &str) -> Result<&AnnData, DataError> {
+        self.modalities.iter().find(|(other, _)| other == name).map(|(_, data)| data).ok_or_else(|| {
+            let names: Vec<String> = self.modalities.iter().map(|(name, _)| name.clone()).collect();
+            let help = match names.is_empty() {
+                true => "this file has one modality: write the path without `mod.`".to_owned(),
+                false => format!("there are: {}", open::shorten(&names)),
+            };
+            Place::new(&self.file, format!("mod.{name}")).absent("there is no such modality").with_help(help)
+        })
+    }
+
+    /// For each cell of the file its row in modality `name`, `None` where the modality lacks it.
+    ///
+    /// # Errors
+    /// E0702 when there is no such modality; E0713 when the file's own map of its rows is damaged.
+    pub fn modality_rows(&self, name: &str) -> Result<Vec<Option<usize>>, DataError> {
+        let modality = self.modality(name)?;
+        let stored = match &self.content {
+            Content::Tree(tree) => tree.row_map(name, &Place::new(&self.file, format!("obsmap.{name}")))?,
+            Content::Memory(_) => None,
+        };
+        axes::rows_of(self, modality, name, stored)
     }
 
     /// The names in `layers`, sorted.
@@ -137,14 +252,19 @@ impl AnnData {
         self.names_in("uns")
     }
 
+    /// The names in group `part` of the file (`layers`, `obsm`, `varm`, `obsp`, `varp`, `uns`), sorted.
+    pub fn names_in(&self, part: &str) -> Vec<String> {
+        ask!(self, content => content.names_in(part))
+    }
+
     /// Whether there is an `X`.
     pub fn has_x(&self) -> bool {
-        matches!(self.node(&FieldPath::X), Ok(Some(_)))
+        self.contains(&FieldPath::X)
     }
 
     /// Whether there is a `raw.X`.
     pub fn has_raw(&self) -> bool {
-        matches!(self.node(&FieldPath::RawX), Ok(Some(_)))
+        self.contains(&FieldPath::RawX)
     }
 
     /// The labels of the genes of `raw`.
@@ -152,37 +272,65 @@ impl AnnData {
     /// # Errors
     /// E0702 when there is no `raw`.
     pub fn raw_var_names(&self) -> Result<Vec<String>, DataError> {
-        let place = Place::new(&self.file, "raw.var");
-        match self.raw_member("var")? {
-            Some(node) => Ok(Frame::new(node, None).header(&place)?.index),
+        self.raw_var().map(|header| header.index)
+    }
+
+    /// The columns of `raw.var`.
+    ///
+    /// # Errors
+    /// E0702 when there is no `raw`.
+    pub fn raw_var_columns(&self) -> Result<Vec<String>, DataError> {
+        self.raw_var().map(|header| header.columns)
+    }
+
+    fn raw_var(&self) -> Result<FrameHeader, DataError> {
+        let place = Place::new(&self.file, format!("{}raw.var", self.prefix));
+        match ask!(self, content => content.raw_var(&place))? {
+            Some(header) => Ok(header),
             None => Err(place.absent("this file has no `raw`")),
         }
     }
 
     /// The fields that could be given where `like` was asked for, as paths: for messages.
     pub fn candidates(&self, like: &FieldPath) -> Vec<String> {
+        if let FieldPath::Mod(name, inner) = like {
+            return match self.modality(name) {
+                Ok(data) => data.candidates(inner),
+                Err(_) => self.modalities.iter().flat_map(|(_, data)| data.candidates(inner)).collect(),
+            };
+        }
         let paths = |root: fn(String) -> FieldPath, names: Vec<String>| {
-            names.into_iter().map(|n| root(n).to_string()).collect::<Vec<_>>()
+            names.into_iter().map(|n| format!("{}{}", self.prefix, root(n))).collect::<Vec<_>>()
         };
-        match like {
+        let mut found = match like {
             FieldPath::Obs(_) => paths(FieldPath::Obs, self.obs_columns().to_vec()),
             FieldPath::Var(_) => paths(FieldPath::Var, self.var_columns().to_vec()),
             FieldPath::Obsm(_) => paths(FieldPath::Obsm, self.obsm_names()),
             FieldPath::Varm(_) => paths(FieldPath::Varm, self.varm_names()),
             FieldPath::Obsp(_) => paths(FieldPath::Obsp, self.names_in("obsp")),
             FieldPath::Varp(_) => paths(FieldPath::Varp, self.names_in("varp")),
-            FieldPath::Uns(_) => {
-                self.uns_names().into_iter().map(|n| FieldPath::Uns(vec![n]).to_string()).collect()
-            }
+            FieldPath::Uns(_) => paths(|n| FieldPath::Uns(vec![n]), self.uns_names()),
+            FieldPath::RawVar(_) => paths(FieldPath::RawVar, self.raw_var_columns().unwrap_or_default()),
             FieldPath::X | FieldPath::RawX | FieldPath::Layer(_) => {
-                self.matrix_paths().iter().map(FieldPath::to_string).collect()
+                let own = self.own_matrix_paths();
+                own.iter().map(|path| format!("{}{path}", self.prefix)).collect()
             }
-            FieldPath::RawVar(_) | FieldPath::ObsNames | FieldPath::VarNames => Vec::new(),
-        }
+            FieldPath::ObsNames | FieldPath::VarNames | FieldPath::Mod(..) => Vec::new(),
+        };
+        found.extend(self.modalities.iter().flat_map(|(_, data)| data.candidates(like)));
+        found
     }
 
-    /// Every matrix of expression there is: `X`, the layers, `raw.X`.
+    /// Every matrix of expression there is: `X`, the layers, `raw.X`, those of each modality.
     pub fn matrix_paths(&self) -> Vec<FieldPath> {
+        let mut paths = self.own_matrix_paths();
+        for (name, data) in &self.modalities {
+            paths.extend(data.own_matrix_paths().into_iter().map(|path| path.in_modality(name)));
+        }
+        paths
+    }
+
+    fn own_matrix_paths(&self) -> Vec<FieldPath> {
         let mut paths = Vec::new();
         if self.has_x() {
             paths.push(FieldPath::X);
@@ -198,13 +346,15 @@ impl AnnData {
     /// dense. f64 is rounded to f32.
     ///
     /// # Errors
-    /// E0702 when there is none, naming what there is; E0713 when it is damaged, of the wrong shape, has unsorted or
+    /// E0702 when there is none, naming what there is; E0713 when it is damaged, of the wrong shape, has
     /// wild indices, or integers that f32 cannot hold.
     pub fn matrix(&self, path: &FieldPath) -> Result<Matrix, DataError> {
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name)?.matrix(inner);
+        }
+        self.check_shape(path, self.matrix_shape(path)?)?;
         let place = self.place(path);
-        let node = self.node(path)?.ok_or_else(|| self.missing(path))?;
-        self.check_shape(path, sparse::matrix_shape(&node, &place)?)?;
-        sparse::read_matrix(&node, &place)
+        ask!(self, content => content.matrix(path, &place))?.ok_or_else(|| self.missing(path))
     }
 
     /// The shape of the matrix at `path` without reading it: rows, columns.
@@ -212,8 +362,26 @@ impl AnnData {
     /// # Errors
     /// As [`AnnData::matrix`].
     pub fn matrix_shape(&self, path: &FieldPath) -> Result<(usize, usize), DataError> {
-        let node = self.node(path)?.ok_or_else(|| self.missing(path))?;
-        sparse::matrix_shape(&node, &self.place(path))
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name)?.matrix_shape(inner);
+        }
+        let place = self.place(path);
+        ask!(self, content => content.matrix_shape(path, &place))?.ok_or_else(|| self.missing(path))
+    }
+
+    /// A reader of runs of rows of the matrix at `path`, for data larger than memory.
+    ///
+    /// Where the file keeps compressed columns, the matrix is read whole on opening.
+    ///
+    /// # Errors
+    /// As [`AnnData::matrix`].
+    pub fn row_reader(&self, path: &FieldPath) -> Result<RowReader, DataError> {
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name)?.row_reader(inner);
+        }
+        self.check_shape(path, self.matrix_shape(path)?)?;
+        let place = self.place(path);
+        ask!(self, content => content.row_reader(path, &place))?.ok_or_else(|| self.missing(path))
     }
 
     /// Reads a column of `obs`, `var` or `raw.var`, or the names of cells or genes as texts.
@@ -221,19 +389,18 @@ impl AnnData {
     /// # Errors
     /// E0702 when there is none, naming the columns there are; E0713 when it is damaged.
     pub fn column(&self, path: &FieldPath) -> Result<Column, DataError> {
-        let place = self.place(path);
-        let (found, n) = match path {
+        let n = match path {
+            FieldPath::Mod(name, inner) => return self.modality(name)?.column(inner),
             FieldPath::ObsNames => return Ok(Column::new(Values::Strings(self.obs_names().to_vec()))),
             FieldPath::VarNames => return Ok(Column::new(Values::Strings(self.var_names().to_vec()))),
-            FieldPath::Obs(name) => (self.obs.column(name, &place)?, self.n_obs()),
-            FieldPath::Var(name) => (self.var.column(name, &place)?, self.n_vars()),
-            FieldPath::RawVar(name) => {
-                let node = self.raw_member("var")?.ok_or_else(|| self.missing(path))?;
-                (Frame::new(node, None).column(name, &place)?, self.raw_var_names()?.len())
-            }
-            _ => return Err(place.absent("a column of `obs` or `var` is wanted here")),
+            FieldPath::Obs(_) => self.n_obs(),
+            FieldPath::Var(_) => self.n_vars(),
+            FieldPath::RawVar(_) => self.raw_var_names()?.len(),
+            _ => return Err(self.place(path).absent("a column of `obs` or `var` is wanted here")),
         };
-        let column = found.ok_or_else(|| self.missing(path))?;
+        let place = self.place(path);
+        let column =
+            ask!(self, content => content.column(path, &place))?.ok_or_else(|| self.missing(path))?;
         if column.len() == n {
             return Ok(column);
         }
@@ -245,18 +412,13 @@ impl AnnData {
     /// # Errors
     /// E0702 when there is none; E0713 when it is damaged, or a column of the frame is not numeric.
     pub fn table(&self, path: &FieldPath) -> Result<Table, DataError> {
-        let place = self.place(path);
-        if let Some(Node::Group(group)) = self.node(path)? {
-            if storage::attribute_text(&group, "encoding-type", &place).as_deref() == Some("dataframe") {
-                let table = frame_table(&Frame::Group(group), &place)?;
-                self.check_shape(path, (table.values.n_rows, table.values.n_cols))?;
-                return Ok(table);
-            }
-        } else if let Some(values) = self.old_table(path)? {
-            self.check_shape(path, (values.n_rows, values.n_cols))?;
-            return Ok(Table { labels: None, values });
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name)?.table(inner);
         }
-        Ok(Table { labels: None, values: self.matrix(path)?.to_dense() })
+        let place = self.place(path);
+        let table = ask!(self, content => content.table(path, &place))?.ok_or_else(|| self.missing(path))?;
+        self.check_shape(path, (table.values.n_rows, table.values.n_cols))?;
+        Ok(table)
     }
 
     /// Reads something from `uns`: numbers, texts, arrays of them, or a dictionary.
@@ -264,26 +426,37 @@ impl AnnData {
     /// # Errors
     /// E0702 when there is none; E0713 for a kind that is not supported.
     pub fn uns(&self, path: &FieldPath) -> Result<UnsValue, DataError> {
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name)?.uns(inner);
+        }
         let place = self.place(path);
-        let node = self.node(path)?.ok_or_else(|| self.missing(path))?;
-        uns::read(&node, &place)
+        ask!(self, content => content.uns(path, &place))?.ok_or_else(|| self.missing(path))
     }
 
     /// Whether there is a field at `path`.
     pub fn contains(&self, path: &FieldPath) -> bool {
         match path {
+            FieldPath::Mod(name, inner) => self.modality(name).is_ok_and(|data| data.contains(inner)),
             FieldPath::ObsNames | FieldPath::VarNames => true,
             FieldPath::Obs(name) => self.obs_columns().contains(name),
             FieldPath::Var(name) => self.var_columns().contains(name),
-            FieldPath::RawVar(_) => self.column(path).is_ok(),
+            FieldPath::RawVar(name) => self.raw_var_columns().is_ok_and(|names| names.contains(name)),
             FieldPath::Obsm(name) => self.obsm_names().contains(name),
             FieldPath::Varm(name) => self.varm_names().contains(name),
-            _ => matches!(self.node(path), Ok(Some(_))),
+            _ => ask!(self, content => content.contains(path, &self.place(path))),
         }
     }
 
+    /// Some of the first stored values of a matrix, `n` or about that; `None` if they cannot be read.
+    fn probe(&self, path: &FieldPath, n: usize) -> Option<Vec<f32>> {
+        if let FieldPath::Mod(name, inner) = path {
+            return self.modality(name).ok()?.probe(inner, n);
+        }
+        ask!(self, content => content.probe(path, n, &self.place(path)))
+    }
+
     fn place(&self, path: &FieldPath) -> Place<'_> {
-        Place::new(&self.file, path.to_string())
+        Place::new(&self.file, format!("{}{path}", self.prefix))
     }
 
     /// The error that `path` is absent, with what there is instead.
@@ -320,27 +493,4 @@ impl AnnData {
             .place(path)
             .malformed(format!("its shape is {rows} x {columns}, but the file has {n} cells and {m} genes")))
     }
-}
-
-/// All columns of a frame as one matrix.
-fn frame_table(frame: &Frame, place: &Place<'_>) -> Result<Table, DataError> {
-    let header = frame.header(place)?;
-    let (n_rows, n_cols) = (header.index.len(), header.columns.len());
-    let mut values = Dense { n_rows, n_cols, values: storage::room(n_rows.saturating_mul(n_cols), place)? };
-    values.values.resize(n_rows * n_cols, 0.0);
-    for (number, name) in header.columns.iter().enumerate() {
-        let place = place.child(name);
-        let column = frame.column(name, &place)?.ok_or_else(|| place.malformed("it is missing"))?;
-        let numbers = column.to_reals().filter(|v| v.len() == n_rows).ok_or_else(|| {
-            place.malformed(format!(
-                "{n_rows} numbers are expected, found {} {}",
-                column.len(),
-                column.values.describe()
-            ))
-        })?;
-        for (row, number_value) in numbers.into_iter().enumerate() {
-            values.values[row * n_cols + number] = number_value as f32;
-        }
-    }
-    Ok(Table { labels: Some(header.columns), values })
 }

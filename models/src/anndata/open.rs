@@ -5,14 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use hdf5::Group;
-use hdf5::types::TypeDescriptor;
 
-use super::AnnData;
 use super::error::{DataError, DataErrorKind};
-use super::frame::Frame;
-use super::matrix::Dense;
-use super::path::FieldPath;
-use super::records::Records;
 use super::storage::{self, Node, Place};
 
 /// The first eight bytes of an HDF5 file, or those after its user block.
@@ -24,19 +18,14 @@ fn unreadable(path: &Path, message: impl Into<String>) -> DataError {
     DataError::new(DataErrorKind::Unreadable, path, "", message)
 }
 
-/// Opens the root group of an `.h5ad` file.
+/// Opens the root group of an `.h5ad` or `.h5mu` file.
 pub(super) fn open_root(path: &Path) -> Result<Group, DataError> {
     let root = open_hdf5(path)?;
     let has = |name: &str| root.link_exists(name);
-    if has("obs") && has("var") && !has("mod") {
+    if has("obs") && has("var") {
         return Ok(root);
     }
-    let (message, help) = if has("mod") {
-        (
-            "this is a MuData file: several modalities".to_owned(),
-            format!("choose one of: {}", modality_list(&root)),
-        )
-    } else if has("matrix") && has("row_attrs") {
+    let (message, help) = if has("matrix") && has("row_attrs") {
         (
             "this is a loom file, not AnnData".to_owned(),
             "convert it: anndata.io.read_loom(…).write_h5ad(…)".to_owned(),
@@ -59,38 +48,22 @@ pub(super) fn open_root(path: &Path) -> Result<Group, DataError> {
     Err(unreadable(path, message).with_help(help))
 }
 
-fn modality_list(root: &Group) -> String {
-    let place = Place::new(Path::new(""), "mod");
-    let names = root.group("mod").ok().and_then(|group| storage::member_names(&group, &place).ok());
-    shorten(&names.unwrap_or_default())
-}
-
-/// Opens the group of modality `name` of an `.h5mu` file.
-pub(super) fn open_modality_root(path: &Path, name: &str) -> Result<Group, DataError> {
-    let root = open_hdf5(path)?;
-    let place = Place::new(path, format!("mod/{name}"));
-    let Some(Node::Group(group)) = storage::member(&root, "mod", &place)? else {
-        return Err(unreadable(path, "this is not a MuData file: it has no modalities"));
-    };
-    match storage::member(&group, name, &place)? {
-        Some(Node::Group(modality)) => Ok(modality),
-        _ => Err(place
-            .absent("there is no such modality")
-            .with_help(format!("there are: {}", modality_list(&root)))),
-    }
-}
-
-/// The modalities of the `.h5mu` file at `path`, sorted; none for an `.h5ad` file.
-///
-/// # Errors
-/// E0712 when it cannot be opened.
-pub fn modalities(path: &Path) -> Result<Vec<String>, DataError> {
-    let root = open_hdf5(path)?;
+/// The modalities of a file in its order, with their groups; none for a file of one.
+pub(super) fn modality_groups(root: &Group, path: &Path) -> Result<Vec<(String, Group)>, DataError> {
     let place = Place::new(path, "mod");
-    match storage::member(&root, "mod", &place)? {
-        Some(Node::Group(group)) => storage::member_names(&group, &place),
-        _ => Ok(Vec::new()),
+    let Some(Node::Group(group)) = storage::member(root, "mod", &place)? else { return Ok(Vec::new()) };
+    let mut names = storage::member_names(&group, &place)?;
+    let order = storage::attribute_texts(&group, "mod-order", &place).ok().flatten().unwrap_or_default();
+    names.sort_by_key(|name| order.iter().position(|o| o == name).unwrap_or(order.len()));
+    let mut found = Vec::new();
+    for name in names {
+        let place = Place::new(path, format!("mod.{name}"));
+        match storage::member(&group, &name, &place)? {
+            Some(Node::Group(modality)) => found.push((name, modality)),
+            _ => return Err(place.malformed("a modality is expected, found an array")),
+        }
     }
+    Ok(found)
 }
 
 /// Opens any HDF5 file for reading and gives its root.
@@ -176,19 +149,6 @@ fn declared_end(superblock: &[u8]) -> Option<u64> {
     number(first + 2 * width, width).filter(|&end| end < u64::MAX >> 1)
 }
 
-/// The frame `name` (`obs` or `var`) under `root`.
-pub(super) fn frame(root: &Group, name: &str, path: &Path) -> Result<Frame, DataError> {
-    let place = Place::new(path, name);
-    let uns = match storage::member(root, "uns", &place)? {
-        Some(Node::Group(uns)) => Some(uns),
-        _ => None,
-    };
-    match storage::member(root, name, &place)? {
-        Some(node) => Ok(Frame::new(node, uns)),
-        None => Err(place.absent("it is missing, so this is not AnnData")),
-    }
-}
-
 /// Names joined by commas, cut after twelve.
 pub(super) fn shorten(names: &[String]) -> String {
     const SHOWN: usize = 12;
@@ -200,79 +160,4 @@ pub(super) fn shorten(names: &[String]) -> String {
         text.push_str(&format!(" and {} more", names.len() - SHOWN));
     }
     text
-}
-
-impl AnnData {
-    /// The names in group `part`, sorted; fields of a record where it is of the old layout; none where it is absent.
-    pub(super) fn names_in(&self, part: &str) -> Vec<String> {
-        let place = Place::new(&self.file, part);
-        let mut names = match storage::member(&self.root, part, &place) {
-            Ok(Some(Node::Group(group))) => storage::member_names(&group, &place).unwrap_or_default(),
-            Ok(Some(Node::Dataset(data))) => match storage::element_type(&data, &place) {
-                Ok(TypeDescriptor::Compound(record)) => record
-                    .fields
-                    .iter()
-                    .filter_map(|f| storage::utf8(f.name.as_bytes(), &place).ok())
-                    .collect(),
-                _ => Vec::new(),
-            },
-            _ => Vec::new(),
-        };
-        names.sort();
-        names
-    }
-
-    /// Member `name` (`X` or `var`) of `raw`; before anndata 0.7 it lay in `raw.X` or `raw.var` of the root.
-    pub(super) fn raw_member(&self, name: &str) -> Result<Option<Node>, DataError> {
-        let place = Place::new(&self.file, format!("raw.{name}"));
-        if let Some(Node::Group(raw)) = storage::member(&self.root, "raw", &place)? {
-            return storage::member(&raw, name, &place);
-        }
-        storage::member(&self.root, &format!("raw.{name}"), &place)
-    }
-
-    /// The group or dataset at `path`, other than a column.
-    pub(super) fn node(&self, path: &FieldPath) -> Result<Option<Node>, DataError> {
-        let place = Place::new(&self.file, path.to_string());
-        let under = |part: &str, name: &str| match storage::member(&self.root, part, &place)? {
-            Some(Node::Group(group)) => storage::member(&group, name, &place),
-            _ => Ok(None),
-        };
-        match path {
-            FieldPath::X => storage::member(&self.root, "X", &place),
-            FieldPath::RawX => self.raw_member("X"),
-            FieldPath::Layer(name) => under("layers", name),
-            FieldPath::Obsm(name) => under("obsm", name),
-            FieldPath::Varm(name) => under("varm", name),
-            FieldPath::Obsp(name) => under("obsp", name),
-            FieldPath::Varp(name) => under("varp", name),
-            FieldPath::Uns(names) => {
-                let mut node = storage::member(&self.root, "uns", &place)?;
-                for name in names {
-                    node = match node {
-                        Some(Node::Group(group)) => storage::member(&group, name, &place)?,
-                        _ => return Ok(None),
-                    };
-                }
-                Ok(node)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// The table at `path` where `obsm` or `varm` is one dataset of records.
-    pub(super) fn old_table(&self, path: &FieldPath) -> Result<Option<Dense>, DataError> {
-        let (part, name) = match path {
-            FieldPath::Obsm(name) => ("obsm", name),
-            FieldPath::Varm(name) => ("varm", name),
-            _ => return Ok(None),
-        };
-        let place = Place::new(&self.file, path.to_string());
-        let Some(Node::Dataset(data)) = storage::member(&self.root, part, &place)? else { return Ok(None) };
-        let records = Records::read(&data, &place)?;
-        if !records.names().any(|n| n == name) {
-            return Ok(None);
-        }
-        records.table(name, &place).map(Some)
-    }
 }

@@ -1,9 +1,10 @@
-//! Addresses of fields inside an AnnData, as the language and `--bind` write them.
+//! Addresses of fields inside a data file, as the language and `--bind` write them.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The address of one field: `X`, `layers.counts`, `raw.X`, `obs.batch`, `obs["cell type"]`, `uns.model.seed`.
+/// The address of one field: `X`, `layers.counts`, `raw.X`, `obs.batch`, `obs["cell type"]`, `uns.model.seed`,
+/// `mod.rna.X`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FieldPath {
     /// `X`, cells by genes.
@@ -32,6 +33,8 @@ pub enum FieldPath {
     Varp(String),
     /// `uns.<name>.<name>…`, anything.
     Uns(Vec<String>),
+    /// `mod.<name>.<field>`, a field of one modality; modalities are not nested.
+    Mod(String, Box<FieldPath>),
 }
 
 /// Why a text is not a [`FieldPath`].
@@ -53,7 +56,7 @@ impl std::error::Error for PathError {}
 
 /// The names that may start a path, for messages.
 const ROOTS: &str = "X, layers.NAME, raw.X, obs.COLUMN, var.COLUMN, obsm.NAME, varm.NAME, obsp.NAME, \
-                     varp.NAME, uns.NAME, obs_names or var_names";
+                     varp.NAME, uns.NAME, obs_names, var_names, or one of these after mod.NAME";
 
 impl FieldPath {
     /// The path from its parts, `["obs", "cell type"]`.
@@ -81,6 +84,9 @@ impl FieldPath {
             ["varm", rest @ ..] if !rest.is_empty() => Ok(Self::Varm(rest.join("."))),
             ["obsp", rest @ ..] if !rest.is_empty() => Ok(Self::Obsp(rest.join("."))),
             ["varp", rest @ ..] if !rest.is_empty() => Ok(Self::Varp(rest.join("."))),
+            ["mod", _, "mod", ..] => Err(fail("a modality has no modalities".to_owned())),
+            ["mod", name, _, ..] => Self::from_parts(&parts[2..]).map(|inner| inner.in_modality(name)),
+            ["mod", ..] => Err(fail("a modality and its field are wanted, as in `mod.rna.X`".to_owned())),
             ["X", ..] => Err(fail("`X` has no parts".to_owned())),
             [root @ ("layers" | "obs" | "var" | "obsm" | "varm" | "obsp" | "varp" | "uns")] => {
                 Err(fail(format!("a name is wanted after it, as in `{root}.NAME`")))
@@ -89,9 +95,36 @@ impl FieldPath {
         }
     }
 
-    /// The part of the AnnData it lies in (`obs`, `layers`, `X`, …) and the name in it, empty for `X`.
+    /// The same field in modality `name`, whatever modality it was in.
+    #[must_use]
+    pub fn in_modality(self, name: &str) -> Self {
+        match self {
+            Self::Mod(_, inner) => Self::Mod(name.to_owned(), inner),
+            other => Self::Mod(name.to_owned(), Box::new(other)),
+        }
+    }
+
+    /// The modality it lies in; `None` for the file itself.
+    pub fn modality(&self) -> Option<&str> {
+        match self {
+            Self::Mod(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The field within its modality: `X` of `mod.rna.X`, itself elsewhere.
+    pub fn local(&self) -> &FieldPath {
+        match self {
+            Self::Mod(_, inner) => inner.local(),
+            other => other,
+        }
+    }
+
+    /// The part of the AnnData it lies in (`obs`, `layers`, `X`, …) and the name in it, empty for `X`; of a field of a
+    /// modality, those within the modality.
     pub fn root_and_name(&self) -> (&'static str, String) {
         match self {
+            Self::Mod(_, inner) => inner.root_and_name(),
             Self::X => ("X", String::new()),
             Self::RawX => ("raw.X", String::new()),
             Self::ObsNames => ("obs_names", String::new()),
@@ -156,6 +189,15 @@ impl fmt::Display for FieldPath {
             if plain && !name.is_empty() { write!(f, ".{name}") } else { write!(f, "[\"{name}\"]") }
         };
         match self {
+            Self::Mod(name, inner) => {
+                // A dot would end the name.
+                if name.contains('.') {
+                    write!(f, "mod[\"{name}\"]")?
+                } else {
+                    f.write_str("mod").and_then(|()| part(f, name))?
+                }
+                write!(f, ".{inner}")
+            }
             Self::Uns(names) => {
                 f.write_str("uns")?;
                 names.iter().try_for_each(|name| part(f, name))

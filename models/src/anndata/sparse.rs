@@ -1,14 +1,17 @@
 //! Reading matrices: dense datasets, compressed rows, compressed columns.
 
+use std::ops::Range;
+
 use hdf5::{Dataset, Group};
 
 use super::error::DataError;
 use super::matrix::{Csr, Dense, Matrix};
+use super::rows::RowReader;
 use super::storage::{self, Node, Place};
 
 /// Which axis is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Rows,
     Columns,
 }
@@ -94,16 +97,16 @@ fn sparse_header(group: &Group, place: &Place<'_>) -> Result<(Format, usize, usi
 /// Reads a sparse matrix; compressed columns are turned into compressed rows.
 ///
 /// # Errors
-/// A pointer array that does not start at 0, falls, or does not end at the number of values; an index out of range,
-/// out of order or given twice. The message names the first row (or column, where columns are compressed).
+/// A pointer array that does not start at 0, falls, or does not end at the number of values; an index out of range
+/// or given twice. The message names the first row (or column, where columns are compressed).
 pub(super) fn read_sparse(group: &Group, place: &Place<'_>) -> Result<Csr, DataError> {
     let (format, n_rows, n_cols) = sparse_header(group, place)?;
     let (major, minor) = if format == Format::Rows { (n_rows, n_cols) } else { (n_cols, n_rows) };
     let (values, _) = storage::read_f32(&storage::dataset(group, "data", place)?, &place.child("data"))?;
     let indptr = read_pointers(group, major, values.len(), place)?;
-    let indices = read_indices(group, minor, values.len(), place)?;
-    check_order(&indptr, &indices, format, place)?;
-    let csr = Csr { n_rows: major, n_cols: minor, indptr, indices, values };
+    let indices = read_all_indices(group, minor, values.len(), place)?;
+    let mut csr = Csr { n_rows: major, n_cols: minor, indptr, indices, values };
+    put_in_order(&mut csr, format, 0, place)?;
     Ok(if format == Format::Rows { csr } else { csr.transposed() })
 }
 
@@ -138,22 +141,35 @@ fn read_pointers(
     Ok(pointers.into_iter().map(|p| p as u64).collect())
 }
 
-fn read_indices(
+fn read_all_indices(
     group: &Group,
     minor: usize,
     n_values: usize,
     place: &Place<'_>,
 ) -> Result<Vec<u32>, DataError> {
     let inner = place.child("indices");
-    let (found, _) = storage::read_i64(&storage::dataset(group, "indices", place)?, &inner)?;
-    if found.len() != n_values {
-        return Err(inner.malformed(format!("there are {n_values} values but {} indices", found.len())));
+    let data = storage::dataset(group, "indices", place)?;
+    let n: usize = data.shape().iter().product();
+    if n != n_values {
+        return Err(inner.malformed(format!("there are {n_values} values but {n} indices")));
     }
-    let mut indices = storage::room(n_values, &inner)?;
+    read_indices(&data, minor, 0..n, &inner)
+}
+
+/// The indices at positions `span`, checked against the length of their axis.
+pub(super) fn read_indices(
+    data: &Dataset,
+    minor: usize,
+    span: Range<usize>,
+    place: &Place<'_>,
+) -> Result<Vec<u32>, DataError> {
+    let (found, _) = storage::read_i64_rows(data, Some(span.clone()), place)?;
+    let mut indices = storage::room(found.len(), place)?;
     for (position, index) in found.into_iter().enumerate() {
         if index < 0 || index as u64 >= minor as u64 {
-            return Err(inner.malformed(format!(
-                "index out of range: {index} at position {position}, but the axis has {minor} entries"
+            return Err(place.malformed(format!(
+                "index out of range: {index} at position {}, but the axis has {minor} entries",
+                span.start + position
             )));
         }
         indices.push(index as u32);
@@ -161,34 +177,71 @@ fn read_indices(
     Ok(indices)
 }
 
-fn check_order(indptr: &[u64], indices: &[u32], format: Format, place: &Place<'_>) -> Result<(), DataError> {
-    let (line, entry) = if format == Format::Rows { ("row", "column") } else { ("column", "row") };
-    for (number, bounds) in indptr.windows(2).enumerate() {
-        let within = &indices[bounds[0] as usize..bounds[1] as usize];
-        let Some(at) = within.windows(2).position(|pair| pair[0] >= pair[1]) else { continue };
-        let sorts = sort_command(&place.field);
-        return Err(if within[at] == within[at + 1] {
-            place.malformed(format!("{entry} {} is stored twice in {line} {number}", within[at])).with_help(
-                format!("add such values up in Python: {}", sorts.replace("sort_indices", "sum_duplicates")),
-            )
-        } else {
-            place
-                .malformed(format!(
-                    "the indices of {line} {number} are not sorted: {} is followed by {}",
-                    within[at],
-                    within[at + 1]
-                ))
-                .with_help(format!("sort them in Python and write the file again: {sorts}"))
-        });
+/// A reader of rows; compressed columns are read whole.
+pub(super) fn row_reader(node: &Node, place: &Place<'_>) -> Result<RowReader, DataError> {
+    let group = match node {
+        Node::Dataset(data) => {
+            let shape = two_axes(&storage::check_claim(data, place)?, place)?;
+            return Ok(RowReader::of_dense(data.clone(), shape, place));
+        }
+        Node::Group(group) => group,
+    };
+    let (format, n_rows, n_cols) = sparse_header(group, place)?;
+    if format == Format::Columns {
+        return Ok(RowReader::of_matrix(Matrix::Csr(read_sparse(group, place)?), place));
+    }
+    let (data, indices) =
+        (storage::dataset(group, "data", place)?, storage::dataset(group, "indices", place)?);
+    let n_values: usize = storage::check_claim(&data, &place.child("data"))?.iter().product();
+    let n_indices: usize = storage::check_claim(&indices, &place.child("indices"))?.iter().product();
+    if n_values != n_indices {
+        let message = format!("there are {n_values} values but {n_indices} indices");
+        return Err(place.child("indices").malformed(message));
+    }
+    let indptr = read_pointers(group, n_rows, n_values, place)?;
+    Ok(RowReader::of_sparse(data, indices, indptr, n_cols, place))
+}
+
+/// Brings the indices of each line, with their values, into rising order; `first` is the number of the first line,
+/// for messages.
+///
+/// # Errors
+/// An index given twice in a line.
+pub(super) fn put_in_order(
+    csr: &mut Csr,
+    format: Format,
+    first: usize,
+    place: &Place<'_>,
+) -> Result<(), DataError> {
+    let mut sorted: Vec<(u32, f32)> = Vec::new();
+    for (number, bounds) in csr.indptr.windows(2).enumerate() {
+        let span = bounds[0] as usize..bounds[1] as usize;
+        let (indices, values) = (&mut csr.indices[span.clone()], &mut csr.values[span]);
+        if indices.windows(2).all(|pair| pair[0] < pair[1]) {
+            continue;
+        }
+        sorted.clear();
+        sorted.extend(indices.iter().copied().zip(values.iter().copied()));
+        sorted.sort_by_key(|&(index, _)| index);
+        for (at, &(index, value)) in sorted.iter().enumerate() {
+            (indices[at], values[at]) = (index, value);
+        }
+        if let Some(pair) = indices.windows(2).find(|pair| pair[0] == pair[1]) {
+            let (line, entry) = if format == Format::Rows { ("row", "column") } else { ("column", "row") };
+            let message = format!("{entry} {} is stored twice in {line} {}", pair[0], first + number);
+            let sums = sum_command(&place.field);
+            return Err(place.malformed(message).with_help(format!("add such values up in Python: {sums}")));
+        }
     }
     Ok(())
 }
 
-/// The Python call that sorts the indices of `field`.
-fn sort_command(field: &str) -> String {
+/// The Python call that adds up the values of `field` that are stored twice.
+fn sum_command(field: &str) -> String {
+    let field = field.strip_prefix("mod.").and_then(|f| f.split_once('.')).map_or(field, |(_, inner)| inner);
     match field.split_once('.') {
-        Some(("raw", _)) => "adata.raw.X.sort_indices()".to_owned(),
-        Some((root, name)) => format!("adata.{root}[\"{name}\"].sort_indices()"),
-        None => format!("adata.{field}.sort_indices()"),
+        Some(("raw", _)) => "adata.raw.X.sum_duplicates()".to_owned(),
+        Some((root, name)) => format!("adata.{root}[\"{name}\"].sum_duplicates()"),
+        None => format!("adata.{field}.sum_duplicates()"),
     }
 }

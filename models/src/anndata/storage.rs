@@ -4,6 +4,7 @@
 //! ([`check_claim`]); links and storage outside the file are refused; text is checked for UTF-8; enums are read as
 //! integers, because a stored `bool` may hold any byte.
 
+use std::ops::Range;
 use std::path::Path;
 
 use hdf5::types::{FixedAscii, FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
@@ -206,11 +207,12 @@ fn read_rows<T: H5Type>(data: &Container, rows: Rows, n_axes: usize) -> hdf5::Re
     }
 }
 
-/// Calls `take` with successive runs of the elements of `data` in memory order; `wide` elements at most are wanted
-/// at once, but a run covers whole chunks.
+/// Calls `take` with successive runs of the elements of `data` in memory order, of rows `span` where it has one to
+/// three axes; `wide` elements at most are wanted at once, but a run covers whole chunks.
 fn for_each_block<T: H5Type>(
     data: &Dataset,
     shape: &[usize],
+    span: &Range<usize>,
     wide: usize,
     place: &Place<'_>,
     mut take: impl FnMut(Vec<T>) -> Result<(), DataError>,
@@ -222,17 +224,30 @@ fn for_each_block<T: H5Type>(
     if shape.is_empty() || shape.len() > 3 {
         return take(read_rows(data, Rows::All, shape.len()).map_err(failed)?);
     }
-    let n_rows = shape[0];
     let row_width: usize = shape[1..].iter().product();
-    let chunk_rows = data.chunk().and_then(|c| c.first().copied()).unwrap_or(1).clamp(1, n_rows);
+    let chunk_rows = data.chunk().and_then(|c| c.first().copied()).unwrap_or(1).clamp(1, shape[0]);
     let step = (wide / row_width.max(1)).max(1).div_ceil(chunk_rows) * chunk_rows;
-    let mut from = 0;
-    while from < n_rows {
-        let to = from.saturating_add(step).min(n_rows);
+    let mut from = span.start;
+    while from < span.end {
+        let to = from.saturating_add(step).min(span.end);
         take(read_rows(data, Rows::Range(from, to), shape.len()).map_err(failed)?)?;
         from = to;
     }
     Ok(())
+}
+
+/// The rows asked for: all where none are.
+fn checked_span(
+    span: Option<Range<usize>>,
+    shape: &[usize],
+    place: &Place<'_>,
+) -> Result<Range<usize>, DataError> {
+    let n_rows = shape.first().copied().unwrap_or(0);
+    match span {
+        None => Ok(0..n_rows),
+        Some(span) if span.start <= span.end && span.end <= n_rows && shape.len() <= 3 => Ok(span),
+        Some(span) => Err(place.malformed(format!("rows {span:?} of {n_rows} are asked for"))),
+    }
 }
 
 /// A vector with room for `n` elements, or an error instead of an abort.
@@ -251,18 +266,32 @@ pub(super) fn room<T>(n: usize, place: &Place<'_>) -> Result<Vec<T>, DataError> 
 /// # Errors
 /// Not numbers; an integer that f32 cannot hold exactly (beyond 2^24); a finite f64 beyond the range of f32.
 pub(super) fn read_f32(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f32>, Vec<usize>), DataError> {
-    let shape = check_claim(data, place)?;
+    read_f32_rows(data, None, place)
+}
+
+/// As [`read_f32`], of rows `span` alone where it is given; the shape is that of what was read.
+pub(super) fn read_f32_rows(
+    data: &Dataset,
+    span: Option<Range<usize>>,
+    place: &Place<'_>,
+) -> Result<(Vec<f32>, Vec<usize>), DataError> {
+    let mut shape = check_claim(data, place)?;
+    let span = checked_span(span, &shape, place)?;
+    let whole = shape.clone();
+    if let Some(first) = shape.first_mut().filter(|_| whole.len() <= 3) {
+        *first = span.len();
+    }
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
         TypeDescriptor::Float(FloatSize::U4)
         | TypeDescriptor::Integer(IntSize::U1 | IntSize::U2)
         | TypeDescriptor::Unsigned(IntSize::U1 | IntSize::U2) => {
-            for_each_block::<f32>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<f32>(data, &whole, &span, BLOCK, place, |block| {
                 out.extend_from_slice(&block);
                 Ok(())
             })?;
         }
-        TypeDescriptor::Float(_) => for_each_block::<f64>(data, &shape, BLOCK, place, |block| {
+        TypeDescriptor::Float(_) => for_each_block::<f64>(data, &whole, &span, BLOCK, place, |block| {
             for value in block {
                 let narrow = value as f32;
                 if value.is_finite() && !narrow.is_finite() {
@@ -275,18 +304,18 @@ pub(super) fn read_f32(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f32>, V
             Ok(())
         })?,
         TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
-            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<i8>(data, &whole, &span, BLOCK, place, |block| {
                 out.extend(block.iter().map(|&v| f32::from(v)));
                 Ok(())
             })?;
         }
         TypeDescriptor::Unsigned(IntSize::U8) => {
-            for_each_block::<u64>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<u64>(data, &whole, &span, BLOCK, place, |block| {
                 block.into_iter().try_for_each(|v| exact_f32(i128::from(v), place).map(|v| out.push(v)))
             })?
         }
         TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
-            for_each_block::<i64>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<i64>(data, &whole, &span, BLOCK, place, |block| {
                 block.into_iter().try_for_each(|v| exact_f32(i128::from(v), place).map(|v| out.push(v)))
             })?;
         }
@@ -349,16 +378,30 @@ pub(super) fn read_f64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f64>, V
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
         TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
-            for_each_block::<f64>(data, &shape, BLOCK, place, |block| {
-                out.extend_from_slice(&block);
-                Ok(())
-            })?;
+            for_each_block::<f64>(
+                data,
+                &shape,
+                &(0..shape.first().copied().unwrap_or(0)),
+                BLOCK,
+                place,
+                |block| {
+                    out.extend_from_slice(&block);
+                    Ok(())
+                },
+            )?;
         }
         TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
-            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
-                out.extend(block.iter().map(|&v| f64::from(v)));
-                Ok(())
-            })?;
+            for_each_block::<i8>(
+                data,
+                &shape,
+                &(0..shape.first().copied().unwrap_or(0)),
+                BLOCK,
+                place,
+                |block| {
+                    out.extend(block.iter().map(|&v| f64::from(v)));
+                    Ok(())
+                },
+            )?;
         }
         other => return Err(not_numbers(&other, place)),
     }
@@ -370,11 +413,25 @@ pub(super) fn read_f64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f64>, V
 /// # Errors
 /// Other element types; an unsigned value beyond i64.
 pub(super) fn read_i64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<i64>, Vec<usize>), DataError> {
-    let shape = check_claim(data, place)?;
+    read_i64_rows(data, None, place)
+}
+
+/// As [`read_i64`], of rows `span` alone where it is given; the shape is that of what was read.
+pub(super) fn read_i64_rows(
+    data: &Dataset,
+    span: Option<Range<usize>>,
+    place: &Place<'_>,
+) -> Result<(Vec<i64>, Vec<usize>), DataError> {
+    let mut shape = check_claim(data, place)?;
+    let span = checked_span(span, &shape, place)?;
+    let whole = shape.clone();
+    if let Some(first) = shape.first_mut().filter(|_| whole.len() <= 3) {
+        *first = span.len();
+    }
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
         TypeDescriptor::Unsigned(IntSize::U8) => {
-            for_each_block::<u64>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<u64>(data, &whole, &span, BLOCK, place, |block| {
                 for value in block {
                     let value = i64::try_from(value)
                         .map_err(|_| place.malformed(format!("{value} is too large an integer")))?;
@@ -384,13 +441,13 @@ pub(super) fn read_i64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<i64>, V
             })?
         }
         TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => {
-            for_each_block::<i64>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<i64>(data, &whole, &span, BLOCK, place, |block| {
                 out.extend_from_slice(&block);
                 Ok(())
             })?;
         }
         TypeDescriptor::Boolean | TypeDescriptor::Enum(_) => {
-            for_each_block::<i8>(data, &shape, BLOCK, place, |block| {
+            for_each_block::<i8>(data, &whole, &span, BLOCK, place, |block| {
                 out.extend(block.iter().map(|&v| i64::from(v)));
                 Ok(())
             })?;

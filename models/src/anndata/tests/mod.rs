@@ -1,5 +1,6 @@
 //! Tests of reading and writing: real files against numbers that Python's anndata gives, hostile files, round trips.
 
+mod golden;
 mod hostile;
 mod inflate;
 mod read;
@@ -18,4 +19,11 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     }
     println!("skipped: {} is not here", path.display());
     None
+}
+
+/// CRC-32 of `bytes` (the polynomial of zip and zlib).
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
+    })
 }

@@ -1,7 +1,7 @@
 //! Every real file, against what Python's anndata 0.13 reads from it.
 
 use super::shared;
-use crate::anndata::{AnnData, Column, DataErrorKind, FieldPath, Matrix, UnsValue, Values};
+use crate::anndata::{AnnData, AxisKind, Column, DataErrorKind, FieldPath, Matrix, UnsValue, Values};
 
 /// File, cells, genes, (non-zeros, sum over what is not NaN) of `X`, first cell, last gene.
 type Golden = (&'static str, usize, usize, Option<(usize, f64)>, &'static str, &'static str);
@@ -174,17 +174,10 @@ fn records_of_version_0_5() {
     assert_eq!((pca.n_rows, pca.n_cols, pca.values[2], pca.row(1)[0]), (700, 50, 2.903_730_6, -7.735_241_4));
     let umap = data.table(&path("obsm.X_umap")).unwrap().values;
     assert_eq!(umap.row(699), [5.906_493_66_f64 as f32, -3.576_067_02_f64 as f32]);
-    // Its raw matrix is as scanpy left it: every row from the last gene to the first.
-    let error = data.matrix(&FieldPath::RawX).unwrap_err();
-    assert!(error.message.contains("row 0 are not sorted: 764 is followed by 761"), "{error}");
-    assert!(error.help.unwrap().contains("adata.raw.X.sort_indices()"));
+    // Its raw matrix is as scanpy left it, every row from the last gene to the first: it is put in order.
+    let Matrix::Csr(raw) = data.matrix(&FieldPath::RawX).unwrap() else { panic!("sparse") };
+    assert_eq!(raw.row(0).0.last(), Some(&764));
     assert_eq!(data.layers_holding_counts(), []);
-
-    let data = open("formats/cellxgene_nan.h5ad").unwrap();
-    assert_eq!(data.column(&path("obs.percent_mito")).unwrap().n_missing(), 20);
-    assert_eq!(data.column(&path("var.var_with_nans")).unwrap().n_missing(), 20);
-    assert_eq!(data.column(&path("obs.louvain")).unwrap().to_categories().labels.len(), 7);
-    assert_eq!(data.matrix(&FieldPath::X).unwrap().values().iter().filter(|v| v.is_nan()).count(), 2556);
 }
 
 #[test]
@@ -223,13 +216,61 @@ fn version_0_7_and_uns() {
 #[test]
 fn modalities_of_mudata() {
     for name in ["mudata_v0.1.2_axis0", "mudata_v0.3.10_axis0", "mudata_v0.4.1_axis0"] {
-        let Some(file) = shared(&format!("formats/{name}.h5mu")) else { return };
-        assert_eq!(crate::anndata::modalities(&file).unwrap(), ["mod1", "mod2"]);
-        let data = AnnData::open_modality(&file, "mod2").unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!((data.n_obs(), data.n_vars()), (100, 30), "{name}");
-        assert_eq!(data.matrix(&FieldPath::X).unwrap().n_cols(), 30);
-        let error = AnnData::open(&file).unwrap_err();
+        let Some(data) = open(&format!("formats/{name}.h5mu")) else { return };
+        assert_eq!(data.modality_names(), ["mod2", "mod1"], "{name}");
+        assert_eq!(data.matrix_shape(&path("mod.mod2.X")).unwrap(), (100, 30), "{name}");
+        assert!(!data.has_x() && data.modality("mod1").unwrap().has_raw());
+        let axes = data.axes(&path("mod.mod1.X")).unwrap();
+        assert_eq!((axes[0].kind, axes[0].modality.as_deref()), (AxisKind::Obs, Some("mod1")));
+        assert_eq!((axes[0].labels.len(), axes[1].labels.len()), (100, 20));
+        assert!(data.candidates(&FieldPath::X).contains(&"mod.mod1.raw.X".to_owned()));
+        let error = data.matrix(&path("mod.mod3.X")).unwrap_err();
         assert!(error.help.unwrap().contains("`mod1`"));
+        let error = data.column(&path("mod.mod1.var.nothing")).unwrap_err().to_string();
+        assert!(
+            error.contains("`mod.mod1.var.nothing`") && error.contains("`mod.mod1.var.assert-bool`"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn cells_that_some_modalities_lack() {
+    let Some(data) = open("multiome/tumor_multiome_mosaic.h5mu") else { return };
+    let rows = |name: &str| data.modality_rows(name).unwrap();
+    let both = rows("rna").iter().zip(rows("atac")).filter(|(r, a)| r.is_some() && a.is_some()).count();
+    assert_eq!((data.n_obs(), both), (1717, 1470));
+    let rna = data.modality("rna").unwrap();
+    for (cell, row) in rows("rna").iter().enumerate() {
+        if let Some(row) = *row {
+            assert_eq!(data.obs_names()[cell], rna.obs_names()[row]);
+        }
+    }
+    // The same from labels alone, as for files that are put together.
+    let parts = ["rna", "atac"].map(|name| (name.to_owned(), data.modality(name).unwrap().clone()));
+    let joined = AnnData::from_modalities(parts.to_vec()).unwrap();
+    assert_eq!(joined.n_obs(), 1717);
+    assert_eq!(joined.modality_rows("atac").unwrap().iter().flatten().count(), 1595);
+    assert_eq!(joined.matrix(&path("mod.atac.X")).unwrap(), data.matrix(&path("mod.atac.X")).unwrap());
+}
+
+#[test]
+fn rows_straight_from_the_file() {
+    for (name, field) in [
+        ("multiome/tumor_multiome_mosaic.h5mu", "mod.rna.X"),
+        ("formats/generated/csr_uint16.h5ad", "X"),
+        ("formats/generated/csc_x.h5ad", "X"),
+        ("formats/generated/dense_f32_lzf.h5ad", "X"),
+        ("formats/generated/raw_layers_obsm.h5ad", "layers.counts"),
+    ] {
+        let Some(data) = open(name) else { return };
+        let (whole, reader) = (data.matrix(&path(field)).unwrap(), data.row_reader(&path(field)).unwrap());
+        let n = whole.n_rows();
+        assert_eq!((reader.n_rows(), reader.n_cols()), (n, whole.n_cols()));
+        for rows in [0..0, 0..1, 3..17, n - 1..n, 0..n] {
+            assert_eq!(reader.read(rows.clone()).unwrap(), whole.rows(rows.clone()), "{name} {rows:?}");
+        }
+        assert!(reader.read(n..n + 1).is_err());
     }
 }
 

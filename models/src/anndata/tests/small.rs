@@ -13,6 +13,10 @@ fn paths_read_and_print() {
         "obsm.X_pca",
         "uns.a.b",
         "var_names",
+        "mod.rna.X",
+        "mod.rna.obs[\"cell type\"]",
+        "mod[\"a.b c\"].layers.counts",
+        "mod.prot.raw.var.symbol",
     ];
     for text in same {
         assert_eq!(text.parse::<FieldPath>().unwrap().to_string(), text);
@@ -35,6 +39,9 @@ fn paths_read_and_print() {
         "obs..",
         "raw",
         "obs[é]",
+        "mod.rna",
+        "mod.rna.Y",
+        "mod.a.mod.b.X",
     ] {
         let error = text.parse::<FieldPath>().unwrap_err();
         assert!(error.to_string().contains("is not a field"), "{text}");

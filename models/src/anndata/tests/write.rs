@@ -80,6 +80,7 @@ fn small() -> NewAnnData {
             varm: vec![("load".into(), dense(4, 2))],
             layers: vec![("norm".into(), Matrix::Dense(dense(3, 4)))],
             uns: uns(),
+            ..Additions::default()
         },
     }
 }
@@ -150,9 +151,9 @@ fn fitting(n: usize, m: usize) -> Additions {
         ],
         var: vec![("svic_mean".into(), Column::new(Values::Real(vec![1.5; m])))],
         obsm: vec![("X_svic".into(), Dense { n_rows: n, n_cols: 2, values: vec![0.5; 2 * n] })],
-        varm: Vec::new(),
         layers: vec![("svic".into(), Matrix::Dense(Dense::zeros(n, m)))],
         uns: uns(),
+        ..Additions::default()
     }
 }
 

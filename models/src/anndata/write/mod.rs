@@ -11,12 +11,13 @@ use std::path::Path;
 
 use hdf5::Group;
 
-use super::AnnData;
 use super::column::Column;
 use super::error::{DataError, DataErrorKind};
 use super::frame::Frame;
 use super::matrix::{Dense, Matrix};
+use super::tree::Tree;
 use super::uns::UnsValue;
+use super::{AnnData, Content};
 
 pub(super) use target::Gate;
 use target::Target;
@@ -34,8 +35,12 @@ pub struct Additions {
     pub varm: Vec<(String, Dense)>,
     /// Layers, cells by genes.
     pub layers: Vec<(String, Matrix)>,
+    /// Matrices of `obsp`, cells by cells.
+    pub obsp: Vec<(String, Matrix)>,
     /// Entries of `uns`; an entry replaces the whole entry of the same name.
     pub uns: Vec<(String, UnsValue)>,
+    /// Additions to modalities of the file, by name.
+    pub modalities: Vec<(String, Additions)>,
 }
 
 /// What an output may do to files that exist.
@@ -107,15 +112,57 @@ pub(super) fn write_copy_gated(
     gate: Gate<'_>,
 ) -> Result<(), DataError> {
     let data = AnnData::open(input)?;
-    let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
-    additions.check(data.n_obs(), data.n_vars()).map_err(unfit)?;
-    check_layout(&data, additions, output)?;
+    check(&data, additions, output)?;
+    if matches!(data.content, Content::Memory(_)) {
+        return rewrite(&data, output, additions, options, gate);
+    }
     let mut target = Target::begin(output, Some(input), options, gate)?;
     target.copy_from(input)?;
-    let mut columns = (data.obs_columns().to_vec(), data.var_columns().to_vec());
-    let written = target.edit(|root, gate| add(root, additions, &mut columns, gate));
+    let written = target.edit(|root, gate| {
+        add(root, additions, &mut columns_of(&data), gate)?;
+        for (name, more) in &additions.modalities {
+            let Some((_, modality)) = data.modalities.iter().find(|(other, _)| other == name) else {
+                continue;
+            };
+            let group = own_group(&own_group(root, "mod")?, name)?;
+            add(&group, more, &mut columns_of(modality), gate)?;
+        }
+        Ok(())
+    });
     drop(data);
     written?;
+    target.commit()
+}
+
+/// The columns of `obs` and of `var`.
+fn columns_of(data: &AnnData) -> (Vec<String>, Vec<String>) {
+    (data.obs_columns().to_vec(), data.var_columns().to_vec())
+}
+
+/// Checks that the additions fit `data` and its modalities.
+fn check(data: &AnnData, additions: &Additions, output: &Path) -> Result<(), DataError> {
+    let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
+    additions.check(data.n_obs(), data.n_vars()).map_err(unfit)?;
+    if let Content::Tree(tree) = &data.content {
+        check_layout(tree, additions, output)?;
+    }
+    additions.modalities.iter().try_for_each(|(name, more)| check(data.modality(name)?, more, output))
+}
+
+/// Writes data of another format, all of it read, with `additions` as a new file.
+fn rewrite(
+    data: &AnnData,
+    output: &Path,
+    additions: &Additions,
+    options: WriteOptions,
+    gate: Gate<'_>,
+) -> Result<(), DataError> {
+    let Content::Memory(old) = &data.content else { return Ok(()) };
+    let mut whole = NewAnnData::clone(old);
+    whole.parts.merge(additions);
+    let mut target = Target::begin(output, Some(data.file()), options, gate)?;
+    target.create()?;
+    target.edit(|root, gate| put_whole(root, &whole, gate))?;
     target.commit()
 }
 
@@ -124,33 +171,40 @@ pub(super) fn write_copy_gated(
 /// # Errors
 /// E0714 as for [`write_copy`].
 pub fn write_new(output: &Path, data: &NewAnnData, options: WriteOptions) -> Result<(), DataError> {
-    let (n, m) = (data.obs_names.len(), data.var_names.len());
     let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
-    data.parts.check(n, m).map_err(unfit)?;
-    if let Some(x) = data.x.as_ref().filter(|x| (x.n_rows(), x.n_cols()) != (n, m)) {
-        return Err(unfit(format!(
-            "`X` is {} x {}, but there are {n} cells and {m} genes",
-            x.n_rows(),
-            x.n_cols()
-        )));
-    }
+    data.check().map_err(unfit)?;
     let mut open_gate = |_: &str| Ok(());
     let mut target = Target::begin(output, None, options, &mut open_gate)?;
     target.create()?;
-    target.edit(|root, gate| {
-        encode::stamp(root, "anndata", "0.1.0")?;
-        if let Some(x) = &data.x {
-            gate("X")?;
-            encode::put_matrix(root, "X", x)?;
-        }
-        encode::put_frame(root, "obs", &data.obs_names, &[])?;
-        encode::put_frame(root, "var", &data.var_names, &[])?;
-        for part in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
-            encode::put_map(root, part, &BTreeMap::new())?;
-        }
-        add(root, &data.parts, &mut (Vec::new(), Vec::new()), gate)
-    })?;
+    target.edit(|root, gate| put_whole(root, data, gate))?;
     target.commit()
+}
+
+/// Writes all of `data` under `root`.
+fn put_whole(root: &Group, data: &NewAnnData, gate: Gate<'_>) -> Result<(), Failure> {
+    encode::stamp(root, "anndata", "0.1.0")?;
+    if let Some(x) = &data.x {
+        gate("X")?;
+        encode::put_matrix(root, "X", x)?;
+    }
+    encode::put_frame(root, "obs", &data.obs_names, &[])?;
+    encode::put_frame(root, "var", &data.var_names, &[])?;
+    for part in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
+        encode::put_map(root, part, &BTreeMap::new())?;
+    }
+    add(root, &data.parts, &mut (Vec::new(), Vec::new()), gate)
+}
+
+impl NewAnnData {
+    /// Checks that all parts have the sizes of the two axes; gives what does not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (n, m) = (self.obs_names.len(), self.var_names.len());
+        if let Some(x) = self.x.as_ref().filter(|x| (x.n_rows(), x.n_cols()) != (n, m)) {
+            let (rows, columns) = (x.n_rows(), x.n_cols());
+            return Err(format!("`X` is {rows} x {columns}, but there are {n} cells and {m} genes"));
+        }
+        self.parts.check(n, m)
+    }
 }
 
 /// A name that HDF5 and anndata accept.
@@ -162,6 +216,21 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 impl Additions {
+    /// Adds copies of all of `other`, which replace elements of the same name.
+    fn merge(&mut self, other: &Additions) {
+        fn put<T: Clone>(list: &mut Vec<(String, T)>, new: &[(String, T)]) {
+            list.retain(|(name, _)| !new.iter().any(|(other, _)| other == name));
+            list.extend_from_slice(new);
+        }
+        put(&mut self.obs, &other.obs);
+        put(&mut self.var, &other.var);
+        put(&mut self.obsm, &other.obsm);
+        put(&mut self.varm, &other.varm);
+        put(&mut self.layers, &other.layers);
+        put(&mut self.obsp, &other.obsp);
+        put(&mut self.uns, &other.uns);
+    }
+
     /// Checks names and sizes for a file of `n` cells and `m` genes; gives what is wrong.
     fn check(&self, n: usize, m: usize) -> Result<(), String> {
         let columns = [("obs", &self.obs, n), ("var", &self.var, m)];
@@ -190,6 +259,10 @@ impl Additions {
             size(&format!("layers.{name}"), layer.n_rows(), n)?;
             size(&format!("the columns of layers.{name}"), layer.n_cols(), m)?;
         }
+        for (name, matrix) in &self.obsp {
+            size(&format!("obsp.{name}"), matrix.n_rows(), n)?;
+            size(&format!("the columns of obsp.{name}"), matrix.n_cols(), n)?;
+        }
         for (name, value) in &self.uns {
             check_uns(name, value)?;
         }
@@ -212,7 +285,7 @@ fn check_uns(name: &str, value: &UnsValue) -> Result<(), String> {
 }
 
 /// Refuses to add to parts that lie in one dataset of records, which cannot grow.
-fn check_layout(data: &AnnData, additions: &Additions, output: &Path) -> Result<(), DataError> {
+fn check_layout(data: &Tree, additions: &Additions, output: &Path) -> Result<(), DataError> {
     let is_dataset = |part: &str| data.root.dataset(part).is_ok();
     let asked = [
         ("obs", !additions.obs.is_empty() && matches!(data.obs, Frame::Records(..))),
@@ -254,9 +327,11 @@ fn add(
             encode::put_dense(&group, name, table)?;
         }
     }
-    for (name, layer) in &additions.layers {
-        let group = slot(root, "layers", name, gate)?;
-        encode::put_matrix(&group, name, layer)?;
+    for (part, matrices) in [("layers", &additions.layers), ("obsp", &additions.obsp)] {
+        for (name, matrix) in matrices {
+            let group = slot(root, part, name, gate)?;
+            encode::put_matrix(&group, name, matrix)?;
+        }
     }
     for (name, value) in &additions.uns {
         let group = slot(root, "uns", name, gate)?;

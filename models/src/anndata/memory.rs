@@ -1,0 +1,112 @@
+//! Data in memory under the same questions as a file: what the readers of other formats give.
+
+use super::Table;
+use super::column::Column;
+use super::error::DataError;
+use super::frame::FrameHeader;
+use super::matrix::{Dense, Matrix};
+use super::path::FieldPath;
+use super::rows::RowReader;
+use super::storage::Place;
+use super::uns::UnsValue;
+use super::write::NewAnnData;
+
+/// The element called `name`.
+fn find<'a, T>(list: &'a [(String, T)], name: &str) -> Option<&'a T> {
+    list.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+}
+
+impl NewAnnData {
+    pub(super) fn names_in(&self, part: &str) -> Vec<String> {
+        fn names<T>(list: &[(String, T)]) -> Vec<String> {
+            let mut names: Vec<String> = list.iter().map(|(name, _)| name.clone()).collect();
+            names.sort();
+            names
+        }
+        match part {
+            "layers" => names(&self.parts.layers),
+            "obsm" => names(&self.parts.obsm),
+            "varm" => names(&self.parts.varm),
+            "obsp" => names(&self.parts.obsp),
+            "uns" => names(&self.parts.uns),
+            _ => Vec::new(),
+        }
+    }
+
+    fn matrix_at(&self, path: &FieldPath) -> Option<&Matrix> {
+        match path {
+            FieldPath::X => self.x.as_ref(),
+            FieldPath::Layer(name) => find(&self.parts.layers, name),
+            FieldPath::Obsp(name) => find(&self.parts.obsp, name),
+            _ => None,
+        }
+    }
+
+    fn table_at(&self, path: &FieldPath) -> Option<&Dense> {
+        match path {
+            FieldPath::Obsm(name) => find(&self.parts.obsm, name),
+            FieldPath::Varm(name) => find(&self.parts.varm, name),
+            _ => None,
+        }
+    }
+
+    fn uns_at(&self, path: &FieldPath) -> Option<&UnsValue> {
+        let FieldPath::Uns(names) = path else { return None };
+        let mut value = find(&self.parts.uns, names.first()?)?;
+        for name in &names[1..] {
+            let UnsValue::Map(map) = value else { return None };
+            value = map.get(name)?;
+        }
+        Some(value)
+    }
+
+    pub(super) fn contains(&self, path: &FieldPath, _: &Place<'_>) -> bool {
+        self.matrix_at(path).is_some() || self.table_at(path).is_some() || self.uns_at(path).is_some()
+    }
+
+    pub(super) fn raw_var(&self, _: &Place<'_>) -> Result<Option<FrameHeader>, DataError> {
+        Ok(None)
+    }
+
+    pub(super) fn matrix(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<Matrix>, DataError> {
+        let table = || self.table_at(path).cloned().map(Matrix::Dense);
+        Ok(self.matrix_at(path).cloned().or_else(table))
+    }
+
+    pub(super) fn matrix_shape(
+        &self,
+        path: &FieldPath,
+        _: &Place<'_>,
+    ) -> Result<Option<(usize, usize)>, DataError> {
+        let table = || self.table_at(path).map(|t| (t.n_rows, t.n_cols));
+        Ok(self.matrix_at(path).map(|m| (m.n_rows(), m.n_cols())).or_else(table))
+    }
+
+    pub(super) fn row_reader(
+        &self,
+        path: &FieldPath,
+        place: &Place<'_>,
+    ) -> Result<Option<RowReader>, DataError> {
+        Ok(self.matrix(path, place)?.map(|matrix| RowReader::of_matrix(matrix, place)))
+    }
+
+    pub(super) fn probe(&self, path: &FieldPath, n: usize, _: &Place<'_>) -> Option<Vec<f32>> {
+        self.matrix_at(path).map(|m| m.values().iter().take(n).copied().collect())
+    }
+
+    pub(super) fn column(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<Column>, DataError> {
+        Ok(match path {
+            FieldPath::Obs(name) => find(&self.parts.obs, name).cloned(),
+            FieldPath::Var(name) => find(&self.parts.var, name).cloned(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn table(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<Table>, DataError> {
+        Ok(self.table_at(path).map(|values| Table { labels: None, values: values.clone() }))
+    }
+
+    pub(super) fn uns(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<UnsValue>, DataError> {
+        Ok(self.uns_at(path).cloned())
+    }
+}
