@@ -33,6 +33,17 @@ pub enum SlotKind {
     Index,
 }
 
+/// How the data tell that a single value of a field is missing. Whatever the file itself marks as missing is missing too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingRule {
+    /// What the file marks, NaN among it.
+    Marked,
+    /// This label, number or truth value, as written: `"Unknown"`, `-1`, `false`.
+    Literal(String),
+    /// A column of the field is missing for all rows of a label of the named category in which it sums to zero.
+    ZerosBy(String),
+}
+
 /// A data field that must be bound before lowering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
@@ -40,14 +51,17 @@ pub struct Slot {
     pub name: String,
     /// Its type.
     pub kind: SlotKind,
-    /// Names of its axes, the plate first.
+    /// Names of its axes as written, but for the plate, which comes first. A graph stores a field in the order of the
+    /// model's axes ([`crate::Compiled::axes`]).
     pub axes: Vec<String>,
+    /// The axis that the values of an index count along, or along which a simplex sums to 1.
+    pub over: Option<String>,
     /// Where it comes from unless bound otherwise: the path as written, such as `layers.counts` or `obs.batch`.
     pub path: Option<String>,
     /// Whether it may be absent: a category then has one label, covariates are none, others count as not present.
     pub optional: bool,
-    /// Whether single values may be missing (`T?`), and the label or rule that marks them.
-    pub missing: Option<String>,
+    /// Whether single values may be missing (`T?`), and the rule that tells them.
+    pub missing: Option<MissingRule>,
     /// Its declaration.
     pub span: Span,
 }
@@ -63,6 +77,8 @@ pub enum AxisSource {
     Labels(Vec<String>),
     /// The labels of the category field of that name.
     Category(String),
+    /// The data; its labels are some of those of the axis of that name.
+    Within(String),
 }
 
 /// An axis of the model.
@@ -169,8 +185,8 @@ pub struct CovariateShape {
 /// What is known of the data once fields are bound.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Bound {
-    /// Size of every axis whose source is the data or a category, except the minibatched plate. A category axis that is
-    /// absent here has one label.
+    /// Size of every axis whose source is the data or a category; for the minibatched plate the number of rows of the
+    /// whole data set, which tables with a row for each have. A category axis that is absent here has one label.
     pub sizes: BTreeMap<String, usize>,
     /// Number of training rows N of the minibatched plate (for scales).
     pub n_rows: usize,
@@ -226,6 +242,31 @@ pub enum FeedSpec {
     /// The minibatch's rows of a field (or all of it, if it lacks the plate): values, codes of a category, or CSR rows
     /// if the graph's input is declared so.
     Field(String),
+    /// 1 where the value of a field is known and 0 where it is missing: the rows of the minibatch, on the field's axes.
+    /// Only for fields whose slot says that values may be missing. What [`FeedSpec::Field`] gives in place of a missing
+    /// value is a stand-in inside the field's support (a code is 0), so that a density is finite there; it never counts.
+    Known(String),
+    /// A field at the rows of the data set that an index field names, for each row of the minibatch: the minibatch's axis
+    /// first, then the index's other axes and the field's own, row-major.
+    FieldAt {
+        /// The field.
+        field: String,
+        /// The index.
+        index: String,
+        /// Whether it is known there (as [`FeedSpec::Known`]) instead of its value.
+        known: bool,
+        /// The field's own axes stand before those of the index.
+        own_first: bool,
+    },
+    /// For each label of an axis its position among the labels of the axis that it lies within.
+    Within(String),
+    /// The code of a label of a category field as a scalar; NaN if it has no such label.
+    Label {
+        /// The field.
+        field: String,
+        /// The label.
+        label: String,
+    },
     /// Codes of one categorical column of a covariates field.
     CovariateCategory {
         /// The field.

@@ -170,7 +170,6 @@ fn one_mistake_gives_one_message() {
         "E0512_twice",
         "E0106_attention",
         "E0106_mixture",
-        "E0106_row_parameter",
         "E0106_const",
         "E0106_point",
     ];

@@ -18,6 +18,18 @@ pub enum FieldData {
     Whole(Vec<f32>),
 }
 
+impl FieldData {
+    /// Number of values of a row.
+    pub fn row_len(&self) -> usize {
+        match self {
+            FieldData::Matrix(m) => m.n_cols(),
+            FieldData::Codes(_) | FieldData::Reals(_) => 1,
+            FieldData::Covariates(c) => c.categorical.len() + c.n_continuous,
+            FieldData::Whole(values) => values.len(),
+        }
+    }
+}
+
 /// The columns of a covariates field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CovariateData {
@@ -29,6 +41,20 @@ pub struct CovariateData {
     pub continuous: Vec<f32>,
 }
 
+/// Which values of a field that may miss are known, in the order of its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// `width` values for each row.
+    Rows {
+        /// Values of a row.
+        width: usize,
+        /// True where the value is known.
+        mask: Vec<bool>,
+    },
+    /// Of a field without the plate.
+    Whole(Vec<bool>),
+}
+
 /// All fields of a bound model, and the labels of their rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
@@ -38,6 +64,12 @@ pub struct Dataset {
     pub row_names: Vec<String>,
     /// The present fields by name.
     pub fields: BTreeMap<String, FieldData>,
+    /// Which values are known, for the fields that may miss some.
+    pub known: BTreeMap<String, Known>,
+    /// Labels of the category fields, by code.
+    pub labels: BTreeMap<String, Vec<String>>,
+    /// For each subset axis where its labels stand on the axis that it lies within.
+    pub within: BTreeMap<String, Vec<u32>>,
     /// Totals that stand for the statistic of a field that is being simulated: field, one per row.
     pub totals: BTreeMap<String, Vec<f32>>,
 }

@@ -32,9 +32,11 @@ impl Lowerer<'_> {
     fn reads(&self, id: ExprId) -> Vec<ExprId> {
         let kind = &self.m.expr(id).kind;
         match kind {
-            ExprKind::Elem(..) | ExprKind::Softmax(..) | ExprKind::Average(_) | ExprKind::Stop(_) => {
-                self.m.operands(id)
-            }
+            ExprKind::Elem(..)
+            | ExprKind::Softmax(..)
+            | ExprKind::Average(_)
+            | ExprKind::Stop(_)
+            | ExprKind::Stack(..) => self.m.operands(id),
             ExprKind::Layer(Layer::Linear { .. }) => {
                 let field = |o: &ExprId| matches!(self.m.expr(*o).kind, ExprKind::Field(_));
                 self.m.operands(id).into_iter().filter(|o| !field(o)).collect()
@@ -57,11 +59,20 @@ impl Lowerer<'_> {
                 FieldValue::Code(c) => self.g.constant(c as f64),
                 FieldValue::Single => self.g.constant(0.0),
             },
+            ExprKind::Known(f) => self.known(f).unwrap_or_else(|| self.g.constant(1.0)),
+            ExprKind::Within(a) => self.positions(a),
+            ExprKind::Label(f, label) => self.label(f, label),
+            ExprKind::Stack(axis, parts) => self.stack(axis, &parts, e.span),
             ExprKind::Param(p) => self.param(p),
             ExprKind::Stat(s) => self.stat_input(s),
-            ExprKind::Site(s) => self.sample(s).value,
+            ExprKind::Site(s) => self.site_value(s),
             ExprKind::Elem(elem, args) => {
-                let args: Vec<NodeId> = args.iter().map(|a| self.expr(*a)).collect();
+                let mut args: Vec<NodeId> = args.iter().map(|a| self.expr(*a)).collect();
+                for a in &mut args {
+                    if self.g.node(*a).dtype == Dtype::Index {
+                        *a = self.g.to_real(*a);
+                    }
+                }
                 self.at(e.span);
                 self.g.push(autodiff_runtime::Op::Elem(elem, args))
             }
@@ -101,7 +112,8 @@ impl Lowerer<'_> {
         } else {
             let axes = self.axes_of(decl.ty.axes.iter().copied());
             let csr = self.bound.sparse.contains(&name) && axes.len() == 2;
-            let dtype = if category { Dtype::Index } else { Dtype::Real };
+            let index = category || decl.slot.kind == SlotKind::Index;
+            let dtype = if index { Dtype::Index } else { Dtype::Real };
             FieldValue::Node(self.input(&name, FeedSpec::Field(name.clone()), axes, dtype, csr))
         };
         self.fields.insert(f, value);
@@ -145,9 +157,18 @@ impl Lowerer<'_> {
     fn param(&mut self, no: usize) -> NodeId {
         let p = self.m.params[no].clone();
         self.at(p.span);
-        let dims: Vec<(AxisId, DimRole)> = p.ty.axes.iter().map(|a| (self.axis(*a), DimRole::Own)).collect();
+        let by_row = self.m.plate.filter(|a| p.ty.axes.contains(a)).and(self.table_rows);
+        let own = p.ty.axes.iter().filter(|a| by_row.is_none() || Some(**a) != self.m.plate);
+        let dims: Vec<AxisId> = own.map(|a| self.axis(*a)).chain(by_row).collect();
+        let dims: Vec<(AxisId, DimRole)> = dims.into_iter().map(|a| (a, DimRole::Own)).collect();
         let kind = if p.frozen { VariableKind::Frozen } else { VariableKind::Trained };
-        let raw = self.variable(&p.name, &dims, p.init, kind);
+        let mut raw = self.variable(&p.name, &dims, p.init, kind);
+        // A table with a row for each row of the data set: those of this minibatch.
+        if let (Some(table), Some(plate)) = (by_row, self.plate()) {
+            if let Some(rows) = self.rows(&Axes::from(plate)) {
+                raw = self.g.gather(raw, rows, table);
+            }
+        }
         match p.ty.support {
             Support::Positive => self.g.exp(raw),
             Support::Unit => self.g.sigmoid(raw),
@@ -172,56 +193,23 @@ impl Lowerer<'_> {
         self.input(&format!("stat {name}"), FeedSpec::Stat(name), axes, Dtype::Real, false)
     }
 
-    fn index(&mut self, base: ExprId, index: ExprId, axis: AxisNo) -> NodeId {
-        let table = self.expr(base);
-        let axis = self.axis(axis);
-        match self.m.expr(index).kind {
-            ExprKind::Field(f) => {
-                let value = self.field(f);
-                self.look_up(table, value, axis)
-            }
-            _ => {
-                let index = self.expr(index);
-                self.g.gather(table, index, axis)
-            }
-        }
-    }
-
-    /// `table` at the value of a category.
-    pub(super) fn look_up(&mut self, table: NodeId, value: FieldValue, axis: AxisId) -> NodeId {
-        match value {
-            FieldValue::Node(index) => self.g.gather(table, index, axis),
-            FieldValue::Code(code) => {
-                let hot = self.one_hot(code, axis);
-                self.g.contract(table, hot, axis)
-            }
-            FieldValue::Single => self.g.sum(table, axis),
-        }
-    }
-
-    /// 1 at one label of an axis, else 0.
-    fn one_hot(&mut self, code: usize, axis: AxisId) -> NodeId {
-        let places = self.g.iota(axis);
-        let places = self.g.to_real(places);
-        let code = self.g.constant(code as f64);
-        self.g.binary(Elem::Eq, places, code)
-    }
-
     fn reduce(&mut self, kind: Reduction, arg: ExprId, over: &[AxisNo]) -> NodeId {
         if let Some(total) = self.simulated_total(kind, arg, over) {
             return total;
         }
         let x = self.expr(arg);
         self.at(self.m.expr(arg).span);
-        if let Some(f) = self.within
-            && self.m.plate.is_some_and(|p| over.contains(&p))
-        {
-            return self.reduce_within(kind, x, f);
-        }
         let axes = self.axes_of(over.iter().copied());
         // A value that lost an axis on the way (a constant) still counts once per element.
         let full = self.g.axes_of(x).union(&axes);
         let x = self.g.broadcast(x, &full);
+        match self.within.filter(|_| self.m.plate.is_some_and(|p| over.contains(&p))) {
+            Some(f) => self.reduce_within(kind, x, axes, f),
+            None => self.reduced(kind, x, axes),
+        }
+    }
+
+    fn reduced(&mut self, kind: Reduction, x: NodeId, axes: Axes) -> NodeId {
         match kind {
             Reduction::Plain(k) => self.g.reduce(k, x, axes),
             Reduction::Mean => self.g.mean(x, axes),
@@ -248,43 +236,50 @@ impl Lowerer<'_> {
         Some(self.input(&format!("total {name}"), FeedSpec::Total(name), axes, Dtype::Real, false))
     }
 
-    /// A reduction over the plate, separately within each label of a category.
-    fn reduce_within(&mut self, kind: Reduction, x: NodeId, f: FieldNo) -> NodeId {
-        let Some(plate) = self.plate() else { return x };
-        let FieldValue::Node(codes) = self.field(f) else {
+    /// A reduction over the plate and perhaps other axes, separately within each label of a category.
+    fn reduce_within(&mut self, kind: Reduction, x: NodeId, axes: Axes, f: FieldNo) -> NodeId {
+        let (Some(plate), FieldValue::Node(codes)) = (self.plate(), self.field(f)) else {
             // One label: everything belongs to it, and the result gets its axis of size one.
-            let full = self.g.axes_of(x).with(plate);
-            let x = self.g.broadcast(x, &full);
-            let whole = match kind {
-                Reduction::Plain(k) => self.g.reduce(k, x, plate),
-                Reduction::Mean => self.g.mean(x, plate),
-                Reduction::Var => {
-                    let mean = self.g.mean(x, plate);
-                    let gap = self.g.sub(x, mean);
-                    let square = self.g.square(gap);
-                    self.g.mean(square, plate)
-                }
-            };
+            let whole = self.reduced(kind, x, axes);
             return self.spread_label(whole, f);
         };
-        let Some(axis) = self.m.fields[f].ty.of.map(|a| self.axis(a)) else { return x };
-        let places = self.g.iota(axis);
-        let member = self.g.binary(Elem::Eq, codes, places);
-        let sum = self.g.contract(member, x, plate);
-        if kind == Reduction::Plain(ReduceKind::Sum) {
-            return sum;
+        let Some(label) = self.m.fields[f].ty.of.map(|a| self.axis(a)) else { return x };
+        let places = self.g.iota(label);
+        let mut member = self.g.binary(Elem::Eq, codes, places);
+        if let Some(known) = self.known(f) {
+            member = self.g.mul(member, known);
+        }
+        let rest = axes.without(plate);
+        let n_rest: usize = rest.iter().map(|a| self.g.size(a)).product();
+        let others = |l: &mut Self, x, k| if rest.is_empty() { x } else { l.g.reduce(k, x, rest.clone()) };
+        if let Reduction::Plain(k) = kind {
+            let x = others(self, x, k);
+            let nothing = match k {
+                ReduceKind::Sum => return self.g.contract(member, x, plate),
+                ReduceKind::Prod => 1.0,
+                ReduceKind::Min => f64::INFINITY,
+                _ => f64::NEG_INFINITY,
+            };
+            let nothing = self.g.constant(nothing);
+            let own = self.g.push(autodiff_runtime::Op::Elem(Elem::Select, vec![member, x, nothing]));
+            return self.g.reduce(k, own, plate);
         }
         let count = self.g.sum(member, plate);
         let one = self.g.constant(1.0);
         let count = self.g.binary(Elem::Max, count, one);
-        let mean = self.g.div(sum, count);
+        let count = self.g.mul_const(count, n_rest as f64);
+        let mean_of = |l: &mut Self, x| {
+            let x = others(l, x, ReduceKind::Sum);
+            let total = l.g.contract(member, x, plate);
+            l.g.div(total, count)
+        };
+        let mean = mean_of(self, x);
         if kind == Reduction::Mean {
             return mean;
         }
         let gap = self.g.sub(x, mean);
         let square = self.g.square(gap);
-        let total = self.g.contract(member, square, plate);
-        self.g.div(total, count)
+        mean_of(self, square)
     }
 
     fn spread_label(&mut self, x: NodeId, f: FieldNo) -> NodeId {

@@ -5,6 +5,8 @@
 
 mod expr;
 mod layer;
+mod lookup;
+mod mask;
 mod purpose;
 mod site;
 
@@ -57,6 +59,10 @@ struct Lowerer<'a> {
     variables: Vec<VariableSpec>,
     memo: BTreeMap<ExprId, NodeId>,
     fields: BTreeMap<FieldNo, FieldValue>,
+    /// Fields held at a value by `given`.
+    fields_held: BTreeSet<FieldNo>,
+    /// The rows of tables that have one for each row of the data set.
+    table_rows: Option<AxisId>,
     samples: BTreeMap<SiteNo, Sample>,
     guides: BTreeMap<SiteNo, Dist>,
     /// Values that running statistics will take.
@@ -86,6 +92,8 @@ impl<'a> Lowerer<'a> {
             variables: vec![],
             memo: BTreeMap::new(),
             fields: BTreeMap::new(),
+            fields_held: BTreeSet::new(),
+            table_rows: None,
             samples: BTreeMap::new(),
             guides: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -101,6 +109,11 @@ impl<'a> Lowerer<'a> {
     }
 
     fn declare_axes(&mut self) {
+        if let Some(p) = self.m.plate.filter(|p| self.m.params.iter().any(|q| q.ty.axes.contains(p))) {
+            let name = self.m.axis_name(p).to_owned();
+            let n = self.bound.sizes.get(&name).copied().unwrap_or(self.bound.n_rows);
+            self.table_rows = Some(self.g.add_axis(name, n.max(1)));
+        }
         let mut covariates = false;
         for (i, axis) in self.m.axes.iter().enumerate() {
             if matches!(axis.source, AxisSource::Knob(_)) && !covariates {
@@ -111,7 +124,7 @@ impl<'a> Lowerer<'a> {
                 _ if self.m.plate == Some(AxisNo(i as u32)) => self.request.n_batch,
                 AxisSource::Knob(n) => *n,
                 AxisSource::Labels(labels) => labels.len(),
-                AxisSource::Data | AxisSource::Category(_) => {
+                AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => {
                     self.bound.sizes.get(&axis.name).copied().unwrap_or(1)
                 }
             };

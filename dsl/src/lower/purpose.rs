@@ -43,6 +43,7 @@ impl Lowerer<'_> {
         self.at(term.span);
         let event = site.prior.event.map_or(Axes::none(), |a| Axes::from(self.axis(a)));
         let full = self.site_axes(term.site).minus(&event);
+        let value = self.masked(term.site, value);
         let value = self.g.broadcast(value, &full);
         let plates = self.axes_of(site.plates.iter().copied());
         let own = full.minus(&plates);
@@ -82,8 +83,9 @@ impl Lowerer<'_> {
     fn likelihood(&mut self, s: SiteNo) -> NodeId {
         let site = &self.m.sites[s];
         let p = self.dist(&site.prior.clone());
-        let value = match site.observed.map(|f| self.field(f)) {
-            Some(FieldValue::Node(n)) => n,
+        let value = match (site.part, site.observed.map(|f| self.field(f))) {
+            (Some(part), _) => self.expr(part),
+            (None, Some(FieldValue::Node(n))) => n,
             _ => self.g.constant(0.0),
         };
         self.at(site.span);
@@ -129,6 +131,7 @@ impl Lowerer<'_> {
                 FieldValue::Node(self.g.constant(number))
             };
             self.fields.insert(f, value);
+            self.fields_held.insert(f);
         } else if let Some(s) = self.m.find_site(name) {
             let axes = self.site_axes(s);
             let constant = self.g.constant(number);
@@ -142,7 +145,7 @@ impl Lowerer<'_> {
         for s in 0..self.m.sites.len() {
             let name = self.m.sites[s].name.clone();
             let node = match self.m.sites[s].observed {
-                None => self.sample(s).value,
+                None => self.site_value(s),
                 Some(_) => {
                     let d = self.dist(&self.m.sites[s].prior.clone());
                     let axes = self.site_axes(s);

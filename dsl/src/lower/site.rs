@@ -49,6 +49,12 @@ impl Lowerer<'_> {
         v
     }
 
+    /// What others read of a latent: its draw where it exists, else what the source says.
+    pub(super) fn site_value(&mut self, s: SiteNo) -> NodeId {
+        let value = self.sample(s).value;
+        if self.held(s) { value } else { self.settled(s, value) }
+    }
+
     /// A fresh draw over the given axes under the site's own stream.
     pub(super) fn draw(&mut self, d: &Dist, s: SiteNo, axes: Axes) -> Sample {
         let rows = self.rows(&axes);
@@ -64,12 +70,14 @@ impl Lowerer<'_> {
         let d = self.guide(s);
         if let Some(mean) = d.mean(&mut self.g) {
             let axes = self.site_axes(s);
+            let mean = self.settled(s, mean);
             return self.g.broadcast(mean, &axes);
         }
         let draws = self.g.add_axis("draw", MEAN_DRAWS);
         let axes = self.site_axes(s).with(draws);
         let v = self.draw(&d, s, axes);
-        self.g.mean(v.value, draws)
+        let mean = self.g.mean(v.value, draws);
+        self.settled(s, mean)
     }
 
     pub(super) fn guide_var(&mut self, s: SiteNo) -> NodeId {

@@ -50,6 +50,14 @@ pub enum ExprKind {
     Const(f64),
     /// A data field.
     Field(FieldNo),
+    /// Whether each value of a field is known; false where it is missing.
+    Known(FieldNo),
+    /// For each label of an axis its position on the axis that it lies within.
+    Within(AxisNo),
+    /// The code of a label of a category.
+    Label(FieldNo, String),
+    /// A value for each label of a labelled axis, in order.
+    Stack(AxisNo, Vec<ExprId>),
     /// A parameter, as a value in its support.
     Param(ParamNo),
     /// A statistic of the data.
@@ -217,6 +225,15 @@ pub struct StatDecl {
     pub ty: Ty,
 }
 
+/// Where a site exists, and what stands for its value elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Cond {
+    /// A truth value; the terms of the site are zero where it is false.
+    pub holds: ExprId,
+    /// The value where it is false; none for a likelihood.
+    pub otherwise: Option<ExprId>,
+}
+
 /// A site of the model with its treatment in the guide.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -230,8 +247,16 @@ pub struct Site {
     pub prior: DistExpr,
     /// The field, for an observed site.
     pub observed: Option<FieldNo>,
+    /// The part of the field that is observed, if not all of it: an indexed field.
+    pub part: Option<ExprId>,
     /// The distribution in the guide, for a latent one.
     pub guide: Option<DistExpr>,
+    /// Where it exists: `where` in the model.
+    pub cond: Option<Cond>,
+    /// Where the guide draws it: `where` in the guide.
+    pub guide_cond: Option<Cond>,
+    /// What multiplies its terms: the weights of its plates.
+    pub weight: Option<ExprId>,
     /// The statement in the model.
     pub span: Span,
     /// The statement in the guide.
@@ -317,6 +342,7 @@ impl Model {
                 vec![*arg]
             }
             ExprKind::Index { base, index, .. } => vec![*base, *index],
+            ExprKind::Stack(_, parts) => parts.clone(),
             ExprKind::Layer(layer) => match layer {
                 Layer::Linear { inputs, conditions, .. } => {
                     inputs.iter().chain(conditions).copied().collect()
@@ -361,6 +387,11 @@ impl Model {
         let dists = self.sites.iter().flat_map(|s| std::iter::once(&s.prior).chain(&s.guide));
         let mut roots: Vec<ExprId> = dists.flat_map(|d| d.params.iter().copied()).collect();
         roots.extend(self.weights.iter().map(|w| w.by));
+        for s in &self.sites {
+            let conds = s.cond.iter().chain(&s.guide_cond);
+            roots.extend(conds.flat_map(|c| std::iter::once(c.holds).chain(c.otherwise)));
+            roots.extend(s.weight.iter().chain(&s.part));
+        }
         roots
     }
 

@@ -96,6 +96,18 @@ impl<'a> Printer<'a> {
             if let Some(q) = &s.guide {
                 writeln!(f, "  guide {}", self.dist(q))?;
             }
+            for (word, c) in [("where", &s.cond), ("guide where", &s.guide_cond)] {
+                if let Some(c) = c {
+                    let other = c.otherwise.map_or(String::new(), |o| format!(" else {}", self.text(o)));
+                    writeln!(f, "  {word} {}{other}", self.text(c.holds))?;
+                }
+            }
+            if let Some(w) = s.weight {
+                writeln!(f, "  weight {}", self.text(w))?;
+            }
+            if let Some(p) = s.part {
+                writeln!(f, "  observed part {}", self.text(p))?;
+            }
         }
         for o in &m.outputs {
             writeln!(f, "output {} = {}", o.info.name, self.text(o.value))?;
@@ -129,6 +141,10 @@ impl<'a> Printer<'a> {
         match &self.m.expr(id).kind {
             ExprKind::Const(c) => format!("{c}"),
             ExprKind::Field(i) => self.m.fields[*i].slot.name.clone(),
+            ExprKind::Known(i) => format!("observed({})", self.m.fields[*i].slot.name),
+            ExprKind::Within(a) => self.m.axis_name(*a).to_owned(),
+            ExprKind::Label(_, label) => format!("{label:?}"),
+            ExprKind::Stack(a, parts) => format!("{}{{{}}}", self.m.axis_name(*a), self.list(parts)),
             ExprKind::Param(i) => self.m.params[*i].name.clone(),
             ExprKind::Stat(i) => self.m.stats[*i].name.clone(),
             ExprKind::Site(i) => self.m.sites[*i].name.clone(),

@@ -2,7 +2,7 @@
 
 use super::{Estimator, Objective, Term};
 use crate::compiled::AxisSource;
-use crate::model::{DistExpr, ExprKind, Model, TermKind};
+use crate::model::{DistExpr, ExprKind, Model, Site, TermKind};
 use std::fmt::Write;
 
 /// The generative story, the guide and the terms, for people.
@@ -17,11 +17,12 @@ pub fn explain(m: &Model, o: &Objective) -> String {
         let verb = if s.observed.is_some() { "observe " } else { "" };
         let _ = writeln!(
             out,
-            "  {verb}{}{} ~ {}{given}{}",
+            "  {verb}{}{} ~ {}{given}{}{}",
             s.name,
             axes(m, &s.axes),
             s.prior.family.name(),
-            plates(m, &s.plates)
+            plates(m, &s.plates),
+            places(m, s)
         );
     }
     let _ = writeln!(out, "guide");
@@ -102,6 +103,24 @@ fn axes(m: &Model, axes: &[crate::model::AxisNo]) -> String {
 
 fn plates(m: &Model, plates: &[crate::model::AxisNo]) -> String {
     plates.iter().map(|p| format!("   for each {}", m.axis_name(*p))).collect()
+}
+
+/// Where a site has a term, if not everywhere, and what weighs its elements.
+fn places(m: &Model, s: &Site) -> String {
+    let mut out = String::new();
+    if s.cond.or(s.guide_cond).is_some() {
+        out.push_str(", where its condition holds");
+    }
+    if s.observed.is_some_and(|f| m.fields[f].ty.may_miss) {
+        out.push_str(", where it is known");
+    }
+    if s.part.is_some() {
+        out.push_str(", in part");
+    }
+    if s.weight.is_some() {
+        out.push_str(", weighted");
+    }
+    out
 }
 
 fn options(m: &Model, out: &mut String) {

@@ -10,11 +10,11 @@ impl Merger<'_> {
         for stmt in stmts {
             let (name, kind, is_override, def) = match &stmt.kind {
                 ModelStmtKind::Plate(p) => {
-                    if let Some(weight) = &p.weight {
-                        self.diags.push(not_compiled(weight.span, "a plate's `weight`"));
-                    }
                     let inner = with_plate(plates, &p.axis, self.diags);
+                    let outer = self.plate_weights.len();
+                    self.plate_weights.extend(p.weight.clone());
                     self.model(&p.body, &inner, alive);
+                    self.plate_weights.truncate(outer);
                     continue;
                 }
                 ModelStmtKind::When(w) => {
@@ -33,8 +33,12 @@ impl Merger<'_> {
                     (&d.name, Kind::Definition, d.is_override, ModelDef::Define(d.clone()))
                 }
                 ModelStmtKind::Observe(o) => {
-                    let ast::ExprKind::Name(name) = &o.target.kind else {
-                        self.diags.push(not_compiled(o.target.span, "an indexed `observe`"));
+                    let Some(name) = observed_name(&o.target) else {
+                        let d = Diagnostic::new(Code::E0203, "only a field is observed");
+                        let d = d.at(o.target.span, "not a field, nor a part of one");
+                        self.diags.push(
+                            d.help("observe a field of `data`: `observe x ~ …`, `observe y[panel] ~ …`"),
+                        );
                         continue;
                     };
                     (name, Kind::Likelihood, o.is_override, ModelDef::Observe(o.clone()))
@@ -59,6 +63,9 @@ impl Merger<'_> {
                 self.sleep(value);
             } else if self.declare(space, name, is_override, kind) {
                 let likelihood = space == Space::Likelihood;
+                if !self.plate_weights.is_empty() {
+                    self.program.plate_weights.insert(stmt.span, self.plate_weights.clone());
+                }
                 let same = |old: &InPlates<ModelDef>| {
                     model_name(&old.stmt).is_some_and(|(n, l)| n == name.text && l == likelihood)
                 };
@@ -146,10 +153,16 @@ fn model_name(def: &ModelDef) -> Option<(&str, bool)> {
     match def {
         ModelDef::Site(s) => Some((&s.name.text, false)),
         ModelDef::Define(d) => Some((&d.name.text, false)),
-        ModelDef::Observe(o) => match &o.target.kind {
-            ast::ExprKind::Name(n) => Some((&n.text, true)),
-            _ => None,
-        },
+        ModelDef::Observe(o) => observed_name(&o.target).map(|n| (n.text.as_str(), true)),
+    }
+}
+
+/// The field that an `observe` is about, whole or in part.
+fn observed_name(target: &ast::Expr) -> Option<&Name> {
+    match &target.kind {
+        ast::ExprKind::Name(n) => Some(n),
+        ast::ExprKind::Index { base, .. } => observed_name(base),
+        _ => None,
     }
 }
 

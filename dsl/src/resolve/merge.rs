@@ -24,6 +24,7 @@ pub fn merge(
         program: Program::default(),
         declared: BTreeMap::new(),
         field_names: BTreeMap::new(),
+        plate_weights: vec![],
         file: root,
         diags,
     };
@@ -98,6 +99,8 @@ pub(super) struct Merger<'a> {
     pub(super) declared: BTreeMap<(Space, String), Declared>,
     /// Fields of every file, wherever they stand.
     pub(super) field_names: BTreeMap<String, Span>,
+    /// Weights of the plates around the statement at hand.
+    pub(super) plate_weights: Vec<ast::Expr>,
     pub(super) file: FileId,
     pub(super) diags: &'a mut Diagnostics,
 }

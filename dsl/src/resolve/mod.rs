@@ -102,6 +102,8 @@ pub struct Program {
     pub fns: Vec<ast::Function>,
     /// Model statements, alive, in order.
     pub model: Vec<InPlates<ModelDef>>,
+    /// Weights of the plates around model statements that have some, by the span of the statement.
+    pub plate_weights: BTreeMap<Span, Vec<ast::Expr>>,
     /// Guide statements, alive, in order.
     pub guide: Vec<InPlates<GuideDef>>,
     /// Objective statements, alive, in order.

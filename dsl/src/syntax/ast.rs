@@ -366,6 +366,13 @@ impl NeedSort {
     }
 }
 
+impl Field {
+    /// Whether it holds labels and so owns an axis of its name.
+    pub fn is_category(&self) -> bool {
+        self.ty.name.text == "category"
+    }
+}
+
 impl Path {
     /// The parts joined by dots, as messages show them.
     pub fn dotted(&self) -> String {

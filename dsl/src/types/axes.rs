@@ -1,11 +1,11 @@
 //! Declared axes and fields.
 
 use super::{Block, Checker, Scope};
-use crate::compiled::{AxisInfo, AxisSource, Slot, SlotKind};
+use crate::compiled::{AxisInfo, AxisSource, MissingRule, Slot, SlotKind};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::FieldDecl;
 use crate::model::ty::{AxisNo, Ty};
-use crate::resolve::{Static, StaticEnv, not_compiled};
+use crate::resolve::{Static, StaticEnv};
 use crate::syntax::ast::{self, DimKind, MissingKind};
 use distributions::Support;
 
@@ -37,7 +37,7 @@ impl Checker<'_> {
         let mut dims: Vec<(u8, &ast::Dim)> = self.program.dims.iter().map(|d| (rank(d), d)).collect();
         dims.sort_by_key(|d| d.0);
         let categories = |c: &mut Self| {
-            for field in c.program.fields.iter().filter(|f| f.ty.name.text == "category") {
+            for field in c.program.fields.iter().filter(|f| f.is_category()) {
                 let source = AxisSource::Category(field.name.text.clone());
                 c.model.axes.push(AxisInfo { name: field.name.text.clone(), source });
             }
@@ -60,10 +60,7 @@ impl Checker<'_> {
         match &dim.kind {
             DimKind::Data => AxisSource::Data,
             DimKind::Labels(labels) => AxisSource::Labels(labels.iter().map(|l| l.text.clone()).collect()),
-            DimKind::Within(_) => {
-                self.diags.push(not_compiled(dim.span, "`dim … within`"));
-                AxisSource::Data
-            }
+            DimKind::Within(whole) => self.within(dim, whole),
             DimKind::Size(e) => match StaticEnv(self.program).eval(e) {
                 Some(Static::Number(x)) if x >= 1.0 && x.fract() == 0.0 && x <= 1e9 => {
                     AxisSource::Knob(x as usize)
@@ -78,6 +75,29 @@ impl Checker<'_> {
                 }
             },
         }
+    }
+
+    /// The axis that a subset lies within must have labels.
+    fn within(&mut self, dim: &ast::Dim, whole: &ast::Name) -> AxisSource {
+        let category = self.program.fields.iter().any(|f| f.is_category() && f.name.text == whole.text);
+        let declared = self.program.dims.iter().find(|d| d.name.text == whole.text);
+        match declared.map(|d| &d.kind) {
+            Some(DimKind::Data | DimKind::Labels(_)) if whole.text != dim.name.text => {}
+            None if category => {}
+            Some(_) => {
+                let d =
+                    Diagnostic::new(Code::E0301, format!("axis `{}` has no labels of the data", whole.text));
+                let d = d.at(whole.span, "");
+                self.diags.push(d.help("a subset lies within an axis whose size comes from the data"));
+            }
+            None => {
+                let known = self.program.dims.iter().map(|d| d.name.text.as_str());
+                let d = Diagnostic::new(Code::E0301, format!("no axis called `{}`", whole.text));
+                self.diags.push(d.at(whole.span, "").did_you_mean(&whole.text, known));
+                return AxisSource::Data;
+            }
+        }
+        AxisSource::Within(whole.text.clone())
     }
 
     pub(super) fn declare_fields(&mut self) {
@@ -96,47 +116,104 @@ impl Checker<'_> {
                 continue;
             };
             self.field_form(field, *kind, &axes);
-            if matches!(kind, SlotKind::Index | SlotKind::Simplex) {
-                self.diags.push(not_compiled(field.ty.span, "a field of this type"));
-            }
-            if field.ty.may_miss || field.missing.is_some() {
-                self.diags.push(not_compiled(field.span, "a field with missing values"));
-            }
+            self.missing_form(field);
+            let Some((axes, of)) = self.field_axes(field, *kind, axes) else {
+                self.poisoned.insert(field.name.text.clone());
+                continue;
+            };
             let ty = Ty {
-                of: (*kind == SlotKind::Category).then(|| self.model.find_axis(&field.name.text)).flatten(),
+                of,
                 covariates: *kind == SlotKind::Covariates,
-                may_miss: field.ty.may_miss,
+                may_miss: field.ty.may_miss || field.missing.is_some(),
                 ..Ty::new(axes.iter().copied().collect(), *support)
             };
+            let over = of.filter(|_| matches!(kind, SlotKind::Index | SlotKind::Simplex));
             self.fields.insert(field.name.text.clone(), self.model.fields.len());
             let slot = Slot {
                 name: field.name.text.clone(),
                 kind: *kind,
                 axes: axes.iter().map(|a| self.model.axis_name(*a).to_owned()).collect(),
                 path: field.from.as_ref().map(ast::Path::dotted),
+                over: over.map(|a| self.model.axis_name(a).to_owned()),
                 optional: field.optional,
-                missing: field.missing.as_ref().map(|m| show_missing(&m.kind)),
+                missing: ty.may_miss.then(|| rule(field.missing.as_ref().map(|m| &m.kind))),
                 span: field.span,
             };
             self.model.fields.push(FieldDecl { slot, ty });
         }
     }
 
-    /// What the rest of the compiler cannot take, and names that two axes would share.
+    /// The axes of a field, its plate first, and the axis that its values are of: that of a category, the one that an
+    /// index counts along, the one along which a simplex sums to 1.
+    fn field_axes(
+        &mut self,
+        field: &ast::Field,
+        kind: SlotKind,
+        mut axes: Vec<AxisNo>,
+    ) -> Option<(Vec<AxisNo>, Option<AxisNo>)> {
+        let over = match &field.ty.over {
+            Some(name) => Some(self.resolve_axis(name, &Scope::new(Block::Stat, vec![]))?),
+            None => None,
+        };
+        let of = match (kind, over, &axes[..]) {
+            (SlotKind::Category, ..) => self.model.find_axis(&field.name.text),
+            (SlotKind::Index, None, _) => {
+                let d = Diagnostic::new(Code::E0303, format!("`{}` counts along no axis", field.name.text));
+                let d = d.at(field.ty.span, "");
+                self.diags.push(d.help("say whose rows it numbers: `index[cell, knn] over cell`"));
+                return None;
+            }
+            (SlotKind::Simplex, None, [only]) => Some(*only),
+            (SlotKind::Simplex, None, _) => {
+                let d = Diagnostic::new(Code::E0409, "a simplex sums to 1 along one axis: say which");
+                self.diags
+                    .push(d.at(field.ty.span, self.show_axes(&axes)).help("write `simplex[…] over axis`"));
+                return None;
+            }
+            (_, over, _) => over,
+        };
+        if let (SlotKind::Simplex, Some(a)) = (kind, of)
+            && !axes.contains(&a)
+        {
+            axes.push(a);
+        }
+        if let Some(at) = axes.iter().position(|a| Some(*a) == self.model.plate) {
+            let plate = axes.remove(at);
+            axes.insert(0, plate);
+        }
+        Some((axes, of))
+    }
+
+    /// The rules that tell a missing value: a literal, `nan`, or `zeros by` a category.
+    fn missing_form(&mut self, field: &ast::Field) {
+        let Some(ast::Missing { kind: MissingKind::Named { name, by }, .. }) = &field.missing else { return };
+        match (name.text.as_str(), by) {
+            ("nan", None) => {}
+            ("zeros", Some(by)) => {
+                let categories = self.program.fields.iter().filter(|f| f.is_category());
+                let known: Vec<&str> = categories.map(|f| f.name.text.as_str()).collect();
+                if !known.contains(&by.text.as_str()) {
+                    let d = Diagnostic::new(Code::E0201, format!("no category called `{}`", by.text));
+                    let d = d.at(by.span, "columns are missing for whole labels of a category");
+                    self.diags.push(d.did_you_mean(&by.text, known));
+                }
+            }
+            _ => {
+                let d = Diagnostic::new(Code::E0201, "no such rule for missing values").at(name.span, "");
+                self.diags.push(d.help(
+                    "write `missing nan`, `missing zeros by batch`, or the value itself: `missing \"Unknown\"`",
+                ));
+            }
+        }
+    }
+
+    /// Forms that no data have, and names that two axes would share.
     fn field_form(&mut self, field: &ast::Field, kind: SlotKind, axes: &[AxisNo]) {
-        let plates = self.program_plates();
         let labels = matches!(kind, SlotKind::Category | SlotKind::Covariates);
         if labels && axes.len() != 1 {
             let d = Diagnostic::new(Code::E0303, format!("`{}` needs exactly one axis", field.name.text));
             let d = d.at(field.ty.span, format!("has {}", self.show_axes(axes)));
             self.diags.push(d.help(format!("write `{} : {}[cell]`", field.name.text, field.ty.name.text)));
-        } else if let Some(p) = axes.iter().skip(1).find(|a| plates.contains(a) && !plates.contains(&axes[0]))
-        {
-            let p = self.model.axis_name(*p).to_owned();
-            let at = field.ty.axes.iter().find(|n| n.text == p).map_or(field.ty.span, |n| n.span);
-            let what = format!("a field that does not list `{p}` first cannot be compiled by this version");
-            let d = Diagnostic::new(Code::E0106, what).at(at, "");
-            self.diags.push(d.help(format!("matrices are stored with a row for each {p}: list `{p}` first")));
         }
         if kind == SlotKind::Category
             && let Some(dim) = self.program.dims.iter().find(|d| d.name.text == field.name.text)
@@ -150,12 +227,14 @@ impl Checker<'_> {
     }
 }
 
-fn show_missing(kind: &MissingKind) -> String {
-    match kind {
-        MissingKind::Literal(e) => match &e.kind {
-            ast::ExprKind::Text(t) | ast::ExprKind::Number(t) => t.clone(),
-            _ => String::new(),
-        },
-        MissingKind::Named { name, .. } => name.text.clone(),
+/// How missing values are told: what the file marks, unless the source says more.
+fn rule(written: Option<&MissingKind>) -> MissingRule {
+    match written {
+        Some(MissingKind::Literal(e)) => MissingRule::Literal(match &e.kind {
+            ast::ExprKind::Text(t) => t.clone(),
+            _ => crate::syntax::print::print_expr(e),
+        }),
+        Some(MissingKind::Named { by: Some(by), .. }) => MissingRule::ZerosBy(by.text.clone()),
+        None | Some(MissingKind::Named { .. }) => MissingRule::Marked,
     }
 }

@@ -53,10 +53,10 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
 
 /// Layers and other words that are called.
 const LAYERS: [&str; 3] = ["mlp", "linear", "embed"];
-const OTHERS: [&str; 7] = ["softmax", "clamp", "select", "stop", "ramp", "E", "pow"];
+const OTHERS: [&str; 9] = ["softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed"];
 
 /// Words of the language that this version parses and does not compile.
-const LATER: [&str; 21] = [
+const LATER: [&str; 19] = [
     "argmax",
     "prob",
     "sample",
@@ -64,8 +64,6 @@ const LATER: [&str; 21] = [
     "logq",
     "kl",
     "cosine",
-    "fill",
-    "observed",
     "present",
     "linspace",
     "uniform",
@@ -97,8 +95,12 @@ impl Checker<'_> {
             self.diags.push(not_compiled(given.span, "`given` in a source"));
             return Value::Error;
         }
-        if let Some(filter) = &call.filter {
-            self.diags.push(not_compiled(filter.span, "`where` in a call"));
+        if let Some(filter) = &call.filter
+            && !is_name(&call.callee).is_some_and(|n| REDUCTIONS.iter().any(|r| r.0 == n.text))
+        {
+            let d = Diagnostic::new(Code::E0405, "`where` chooses the elements of a reduction")
+                .at(filter.span, "");
+            self.diags.push(d.help("write it in `sum`, `mean`, `max` and their like"));
             return Value::Error;
         }
         let Some(callee) = is_name(&call.callee) else { return self.indexed_call(call, span, scope) };
@@ -133,6 +135,8 @@ impl Checker<'_> {
                 None => Value::Error,
             },
             "ramp" => self.ramp(call, span),
+            "fill" => self.fill(call, span, scope),
+            "observed" => self.observed_call(call, span, scope),
             "E" => match self.one(call, span, scope) {
                 Some(x) if matches!(scope.block, Block::Output | Block::Objective) => {
                     let t = self.ty(x).clone();

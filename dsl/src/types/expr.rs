@@ -53,7 +53,10 @@ impl Checker<'_> {
         let what = match self.eval(e, scope) {
             Value::Expr(id) => return Some(id),
             Value::Error => return None,
-            Value::Record(_) => "a record",
+            Value::Record(parts) => match self.stacked(&parts, e.span) {
+                Some(id) => return Some(id),
+                None => "a record",
+            },
             Value::Dist(_) => "a distribution",
             Value::Conditions(_) => "a list of conditions",
         };
@@ -122,6 +125,12 @@ impl Checker<'_> {
             }
         }
         if let Some(v) = self.param(&n.text, n.span) {
+            let table = |id: ExprId| self.model.plate.filter(|p| self.ty(id).axes.contains(p));
+            if let Value::Expr(id) = v
+                && let Some(p) = table(id).filter(|p| !scope.plates.contains(p))
+            {
+                return self.outside_plate(n, p);
+            }
             return v;
         }
         self.unknown_name(n, scope)
@@ -157,10 +166,11 @@ impl Checker<'_> {
     fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {
         let t = self.model.fields[f].ty.clone();
         if scope.block != Block::Stat {
-            let plate =
-                self.program_plates().into_iter().find(|p| t.axes.contains(p) && !scope.plates.contains(p));
-            if let Some(p) = plate {
-                return self.outside_plate(n, p);
+            let mut plates = self.program_plates();
+            plates.retain(|p| t.axes.contains(p));
+            // With one of its plates open, the axes of the others are its own.
+            if let (Some(p), false) = (plates.first(), plates.iter().any(|p| scope.plates.contains(p))) {
+                return self.outside_plate(n, *p);
             }
         }
         let slot = &self.model.fields[f].slot;
@@ -202,6 +212,9 @@ impl Checker<'_> {
                 }
             },
             Value::Error => Value::Error,
+            Value::Expr(id) if self.labelled_part(id, name, base.span, scope).is_some() => {
+                Value::Expr(ExprId(self.model.exprs.len() as u32 - 1))
+            }
             _ => self.report(
                 Code::E0201,
                 format!("no part `{}` here: this is not a record", name.text),
@@ -312,32 +325,6 @@ impl Checker<'_> {
         value
     }
 
-    fn index(&mut self, base: &ast::Expr, indices: &[ast::Expr], span: Span, scope: &mut Scope) -> Value {
-        let Some(mut value) = self.eval_expr(base, scope) else { return Value::Error };
-        for i in indices {
-            let Some(index) = self.eval_expr(i, scope) else { return Value::Error };
-            let t = self.ty(index).clone();
-            let Some(axis) = t.of.filter(|_| t.support == Support::Category) else {
-                self.diags.push(crate::resolve::not_compiled(i.span, "an index that is not a category"));
-                return Value::Error;
-            };
-            let base_ty = self.ty(value).clone();
-            if !base_ty.axes.contains(&axis) {
-                let name = self.model.axis_name(axis).to_owned();
-                let d = Diagnostic::new(Code::E0307, format!("this value has no axis `{name}` to index"));
-                self.diags.push(
-                    d.at(base.span, self.show_ty(&base_ty)).also(i.span, format!("an index of `{name}`")),
-                );
-                return Value::Error;
-            }
-            let axes =
-                base_ty.axes.iter().copied().filter(|a| *a != axis).chain(t.axes.iter().copied()).collect();
-            let ty = Ty::new(axes, numeric(base_ty.support));
-            value = self.push(ExprKind::Index { base: value, index, axis }, ty, span);
-        }
-        Value::Expr(value)
-    }
-
     fn unary(&mut self, op: UnaryOp, operand: &ast::Expr, span: Span, scope: &mut Scope) -> Value {
         let Some(x) = self.eval_number(operand, scope) else { return Value::Error };
         let t = self.ty(x).clone();
@@ -373,6 +360,9 @@ impl Checker<'_> {
             span,
         }) {
             return Value::Expr(self.push_bool(b, span));
+        }
+        if let Some(v) = self.label_comparison(op, left, right, span, scope) {
+            return v;
         }
         let (l, r) = (self.eval_number(left, scope), self.eval_number(right, scope));
         let (Some(l), Some(r)) = (l, r) else { return Value::Error };

@@ -5,7 +5,6 @@ use crate::compiled::Init;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::Ty;
 use crate::model::{ExprKind, ParamDecl};
-use crate::resolve::not_compiled;
 use crate::source::Span;
 use crate::syntax::ast;
 use distributions::Support;
@@ -36,7 +35,7 @@ impl Checker<'_> {
     pub(super) fn param_decl(&mut self, p: &ast::Param) -> Option<ParamDecl> {
         let scope = Scope::new(Block::Model, vec![]);
         let axes = self.all_axes(&p.axes, &scope)?;
-        if !self.param_form(p, &axes) {
+        if !self.param_form(p) {
             return None;
         }
         let (support, of) = match &p.ty {
@@ -61,20 +60,17 @@ impl Checker<'_> {
             None => Init::Normal { mean: 0.0, sd: 1.0 },
             Some(e) => self.init(e, support)?,
         };
+        if let Some(a) = of.filter(|a| Some(*a) == self.model.plate) {
+            let what = format!("`{}` would sum to 1 over every `{}`", p.name.text, self.model.axis_name(a));
+            self.report(Code::E0313, what, p.name.span, "a minibatch has some of them only");
+            return None;
+        }
         let ty = Ty { of, ..Ty::new(axes.into_iter().collect(), support) };
         Some(ParamDecl { name: p.name.text.clone(), ty, init, frozen: p.frozen, span: p.name.span })
     }
 
-    /// What the rest of the compiler cannot take.
-    fn param_form(&mut self, p: &ast::Param, axes: &[crate::model::AxisNo]) -> bool {
-        let plates = self.program_plates();
-        if let Some((name, _)) = p.axes.iter().zip(axes).find(|(_, a)| plates.contains(a)) {
-            let what = format!("a parameter with a value for each `{}`", name.text);
-            self.diags.push(
-                not_compiled(name.span, &what).help("let a net compute it from the data of the element"),
-            );
-            return false;
-        }
+    /// What a type of a parameter cannot have.
+    fn param_form(&mut self, p: &ast::Param) -> bool {
         if let Some(t) = p.ty.as_ref().filter(|t| t.may_miss || !t.axes.is_empty()) {
             let d = Diagnostic::new(Code::E0401, "the type of a parameter has no brackets and no `?`")
                 .at(t.span, "");

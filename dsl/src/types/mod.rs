@@ -12,11 +12,13 @@ mod expr;
 mod finish;
 mod init;
 mod layer;
+mod mask;
 mod names;
 mod objective;
 mod reduce;
 mod replace;
 mod stmt;
+mod subset;
 pub mod train;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};

@@ -134,6 +134,17 @@ impl Checker<'_> {
                 exprs.push(by);
             }
         }
+        let sites = p.model.iter().filter_map(|s| match &s.stmt {
+            crate::resolve::ModelDef::Site(s) => s.cond.as_ref(),
+            crate::resolve::ModelDef::Observe(o) => o.cond.as_ref(),
+            crate::resolve::ModelDef::Define(_) => None,
+        });
+        let guides = p.guide.iter().filter_map(|s| match &s.stmt {
+            crate::resolve::GuideDef::Treat(t) => t.cond.as_ref(),
+            crate::resolve::GuideDef::Define(_) => None,
+        });
+        exprs.extend(sites.chain(guides).flat_map(|c| std::iter::once(&c.condition).chain(&c.otherwise)));
+        exprs.extend(p.plate_weights.values().flatten());
         exprs.extend(p.nets.iter().flat_map(|n| n.body.iter().map(|d| &d.value).chain([&n.returns])));
         exprs.extend(p.fns.iter().map(|f| &f.value));
         exprs.extend(p.stats.iter().map(|s| &s.value));

@@ -1,14 +1,13 @@
 //! Statistics, weights and outputs.
 
-use super::{Block, Checker, Scope, Space, Value, is_name};
+use super::{Block, Checker, Scope, Space, Value};
 use crate::compiled::{AxisSource, OutputInfo};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
-use crate::model::{ExprId, ExprKind, OutputDecl, Reduction, SiteNo, StatDecl, TermKind, WeightDecl};
+use crate::model::{ExprId, ExprKind, OutputDecl, SiteNo, StatDecl, TermKind, WeightDecl};
 use crate::resolve::{InPlates, ModelDef, not_compiled};
 use crate::source::Span;
 use crate::syntax::ast::{self, Name, ObjectiveStmtKind, TermSort};
-use autodiff_runtime::ReduceKind;
 
 impl Checker<'_> {
     /// The value of a statistic, read at `n`.
@@ -19,30 +18,6 @@ impl Checker<'_> {
         let Some(&no) = self.stats.get(&stat.name.text) else { return Value::Error };
         let t = self.model.stats[no].ty.clone();
         Value::Expr(self.push(ExprKind::Stat(no), t, n.span))
-    }
-
-    /// Whether each reduction over the plate can be done within labels; reports one that cannot.
-    fn splits_by_label(&mut self, value: ExprId) -> bool {
-        let plates = self.program_plates();
-        let mut bad = vec![];
-        self.model.walk([value], |id| {
-            if let ExprKind::Reduce { kind, over, .. } = &self.model.expr(id).kind
-                && over.iter().any(|a| plates.contains(a))
-            {
-                let simple =
-                    matches!(kind, Reduction::Mean | Reduction::Var | Reduction::Plain(ReduceKind::Sum));
-                if !simple || over.len() > 1 {
-                    bad.push(self.model.expr(id).span);
-                }
-            }
-        });
-        for span in &bad {
-            let d = not_compiled(*span, "this reduction within each label");
-            self.diags.push(d.help(
-                "within labels, `sum`, `mean` and `var` run over the plate alone; reduce other axes first",
-            ));
-        }
-        bad.is_empty()
     }
 
     fn stat_decl(&mut self, stat: &ast::Stat) -> Option<Value> {
@@ -69,9 +44,6 @@ impl Checker<'_> {
             }
             _ => None,
         });
-        if within.is_some() && !self.splits_by_label(value) {
-            return None;
-        }
         let t = self.ty(value).clone();
         let own = within.and_then(|f| self.model.fields[f].ty.of);
         let expected: Vec<AxisNo> = axes.iter().copied().filter(|a| Some(*a) != own).collect();
@@ -186,7 +158,7 @@ impl Checker<'_> {
     fn terms(&self) -> Vec<String> {
         let name = |s: &InPlates<ModelDef>| match &s.stmt {
             ModelDef::Site(site) => Some(format!("kl({})", site.name.text)),
-            ModelDef::Observe(o) => is_name(&o.target).map(|n| format!("lik({})", n.text)),
+            ModelDef::Observe(o) => super::stmt::observed_name(&o.target).map(|n| format!("lik({})", n.text)),
             ModelDef::Define(_) => None,
         };
         self.program.model.iter().filter_map(name).collect()

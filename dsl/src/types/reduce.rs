@@ -108,15 +108,19 @@ impl Checker<'_> {
             }
         }
         let over = self.over(call, scope);
-        let bare = Call { over: vec![], ..call.clone() };
+        let bare = Call { over: vec![], filter: None, ..call.clone() };
         let Some(x) = self.one(&bare, span, scope) else { return Value::Error };
         let Some(axes) = self.reduced_axes(x, over, call, span, scope) else { return Value::Error };
+        if let Some(filter) = &call.filter {
+            let found = self.filtered(kind, x, filter, &axes, span, scope);
+            return found.map_or(Value::Error, Value::Expr);
+        }
         let left = self.ty(x).axes.iter().copied().filter(|a| !axes.contains(a)).collect();
         let t = Ty::new(left, self.reduced_support(kind, x));
         Value::Expr(self.push(ExprKind::Reduce { kind, arg: x, over: axes }, t, span))
     }
 
-    fn reduced_support(&self, kind: Reduction, x: ExprId) -> Support {
+    pub(super) fn reduced_support(&self, kind: Reduction, x: ExprId) -> Support {
         let s = self.sign(x);
         let support = super::numeric(self.ty(x).support);
         match kind {

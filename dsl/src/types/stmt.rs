@@ -53,27 +53,16 @@ impl Checker<'_> {
         self.asleep();
     }
 
-    /// The plate that is minibatched: the only one over an axis of the data. Of several, the one with a likelihood.
+    /// The plate that is minibatched: the only one over an axis of the data. Of several, the first with a likelihood;
+    /// the others go whole into every step.
     pub(super) fn plate(&mut self) {
         let named: Vec<&Name> = self.program.model.iter().flat_map(|s| &s.plates).collect();
         let observed = self.program.model.iter().filter(|s| matches!(s.stmt, ModelDef::Observe(_)));
-        let first: Vec<&Name> = observed.flat_map(|s| &s.plates).chain(named.iter().copied()).collect();
-        let data = |c: &Self, n: &Name| {
-            c.plate_axis(n).filter(|a| c.model.axes[a.0 as usize].source == AxisSource::Data)
+        let mut first = observed.flat_map(|s| &s.plates).chain(named.iter().copied());
+        let data = |n: &Name| {
+            self.plate_axis(n).filter(|a| self.model.axes[a.0 as usize].source == AxisSource::Data)
         };
-        self.model.plate = first.into_iter().find_map(|n| data(self, n));
-        let Some(plate) = self.model.plate else { return };
-        let mut told: Vec<AxisNo> = vec![plate];
-        for name in named {
-            let Some(a) = data(self, name).filter(|a| !told.contains(a)) else { continue };
-            told.push(a);
-            let what = format!(
-                "a second plate over the data (`{}` beside `{}`)",
-                self.model.axis_name(a),
-                self.model.axis_name(plate)
-            );
-            self.diags.push(not_compiled(name.span, &what));
-        }
+        self.model.plate = first.find_map(data);
     }
 
     /// The axis of a plate; for a misspelt one, the axis that was meant.
@@ -81,15 +70,11 @@ impl Checker<'_> {
         self.model.find_axis(&name.text).or_else(|| self.stand_in(name))
     }
 
-    /// Axes of all plates of the model, but for data plates beside the minibatched one, which have been reported.
+    /// Axes of all plates of the model.
     pub(super) fn program_plates(&self) -> Vec<AxisNo> {
         let mut out: Vec<AxisNo> = vec![];
         for name in self.program.model.iter().flat_map(|s| &s.plates) {
-            let second = |a: &AxisNo| {
-                self.model.plate.is_some_and(|p| p != *a)
-                    && self.model.axes[a.0 as usize].source == AxisSource::Data
-            };
-            out.extend(self.plate_axis(name).filter(|a| !out.contains(a) && !second(a)));
+            out.extend(self.plate_axis(name).filter(|a| !out.contains(a)));
         }
         out
     }
@@ -258,16 +243,16 @@ impl Checker<'_> {
     }
 
     fn site(&mut self, site: &ast::Site, plates: Vec<AxisNo>, span: Span) -> Value {
-        if let Some(cond) = &site.cond {
-            self.diags.push(not_compiled(cond.span, "`where` on a site"));
-        }
         let axes = self.own_axes(&site.axes, &plates);
         let prior = self.dist(&site.dist, &mut Scope::new(Block::Model, plates.clone()));
         let (Some(axes), Some(mut prior)) = (axes, prior) else { return Value::Error };
         if !self.fit_to_site(&mut prior, &site.name.text, &axes, &plates, site.name.span) {
             return Value::Error;
         }
-        let ty = site_ty(&prior, &plates, &axes);
+        let cond = self.site_cond(site.cond.as_ref(), Block::Model, &plates, &axes);
+        let weight = self.plate_weight(span, &plates);
+        let mut ty = site_ty(&prior, &plates, &axes);
+        self.widen(&mut ty, cond.as_ref());
         let no = self.model.sites.len();
         let name = site.name.text.clone();
         self.model.sites.push(Site {
@@ -276,7 +261,11 @@ impl Checker<'_> {
             axes,
             prior,
             observed: None,
+            part: None,
             guide: None,
+            cond,
+            guide_cond: None,
+            weight,
             span,
             guide_span: None,
         });
@@ -284,10 +273,7 @@ impl Checker<'_> {
     }
 
     fn observe(&mut self, s: &InPlates<ModelDef>, o: &ast::Observe) {
-        if let Some(cond) = &o.cond {
-            self.diags.push(not_compiled(cond.span, "`where` on a likelihood"));
-        }
-        let Some(target) = is_name(&o.target) else { return };
+        let Some(target) = observed_name(&o.target) else { return };
         let Some(plates) = self.plates_of(s) else { return };
         let Some(&field) = self.fields.get(&target.text) else {
             let treats =
@@ -317,12 +303,13 @@ impl Checker<'_> {
             return;
         };
         let field_ty = self.model.fields[field].ty.clone();
-        if let Value::Error = self.eval(&o.target, &mut Scope::new(Block::Model, plates.clone())) {
+        let whole = is_name(&o.target).is_some();
+        let Value::Expr(seen) = self.eval(&o.target, &mut Scope::new(Block::Model, plates.clone())) else {
             return;
-        }
+        };
         let mut scope = Scope::new(Block::Model, plates.clone());
         let Some(mut dist) = self.dist(&o.dist, &mut scope) else { return };
-        let axes: Vec<AxisNo> = field_ty.local(&plates);
+        let axes: Vec<AxisNo> = self.ty(seen).local(&plates);
         if !self.fit_to_site(&mut dist, &target.text, &axes, &plates, target.span) {
             return;
         }
@@ -348,17 +335,36 @@ impl Checker<'_> {
             let d = d.also(dist.span, format!("gives {}", plural(words.1)));
             self.diags.push(d.help("raw counts want `NB`, `ZINB` or `Poisson`"));
         }
+        let cond = self.likelihood_cond(o.cond.as_ref(), &plates, &axes);
+        let weight = self.plate_weight(s.span, &plates);
         let site = Site {
             name: target.text.clone(),
             plates,
             axes,
             prior: dist,
             observed: Some(field),
+            part: (!whole).then_some(seen),
             guide: None,
+            cond,
+            guide_cond: None,
+            weight,
             span: s.span,
             guide_span: None,
         };
         self.model.sites.push(site);
+    }
+
+    /// The support of a site that takes another value where it does not exist.
+    fn widen(&self, ty: &mut Ty, cond: Option<&crate::model::Cond>) {
+        if let Some(v) = cond.and_then(|c| c.otherwise) {
+            let other = match self.model.expr(v).kind {
+                ExprKind::Const(0.0) => Support::Nonneg,
+                _ => super::numeric(self.ty(v).support),
+            };
+            if !matches!(ty.support, Support::Simplex | Support::Category) {
+                ty.support = crate::model::ty::join(ty.support, other);
+            }
+        }
     }
 
     fn treat(&mut self, s: &InPlates<GuideDef>, t: &ast::Treat) {
@@ -367,9 +373,6 @@ impl Checker<'_> {
             self.model.sites[no].guide_span = Some(s.span);
         }
         let Some(plates) = self.guide_plates_of(s) else { return };
-        if let Some(cond) = &t.cond {
-            self.diags.push(not_compiled(cond.span, "`where` in the guide"));
-        }
         let dist = match &t.how {
             Treatment::Dist(e) => e,
             Treatment::Strategy { strategy, span, .. } => {
@@ -412,6 +415,7 @@ impl Checker<'_> {
         let plates = self.model.sites[no].plates.clone();
         let Some(mut guide) = self.dist(dist, &mut Scope::new(Block::Guide, plates.clone())) else { return };
         let axes = self.model.sites[no].axes.clone();
+        self.model.sites[no].guide_cond = self.site_cond(t.cond.as_ref(), Block::Guide, &plates, &axes);
         if self.fit_to_site(&mut guide, &t.name.text, &axes, &plates, t.name.span) {
             self.model.sites[no].guide = Some(guide);
         }
@@ -421,7 +425,7 @@ impl Checker<'_> {
         // A site whose own statement was reported already is not reported again here.
         let is_site =
             |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Site(x) if x.name.text == t.name.text);
-        let observed = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Observe(o) if is_name(&o.target).is_some_and(|n| n.text == t.name.text));
+        let observed = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Observe(o) if observed_name(&o.target).is_some_and(|n| n.text == t.name.text));
         if self.program.model.iter().any(|s| is_site(s) || observed(s)) || self.is_silent(&t.name.text) {
             return;
         }
@@ -449,6 +453,14 @@ impl Checker<'_> {
         } else {
             d
         });
+    }
+}
+
+/// The field that an `observe` is about.
+pub(super) fn observed_name(target: &ast::Expr) -> Option<&Name> {
+    match &target.kind {
+        ast::ExprKind::Index { base, .. } => observed_name(base),
+        _ => is_name(target),
     }
 }
 

@@ -55,7 +55,7 @@ pub fn bound(c: &Compiled, n_rows: usize, everything: bool) -> Bound {
         let optional = |f: &str| c.slots().iter().any(|s| s.name == *f && s.optional);
         match &axis.source {
             AxisSource::Category(f) if !everything && optional(f) => {}
-            AxisSource::Data => drop(b.sizes.insert(axis.name.clone(), 5 + i % 2)),
+            AxisSource::Data | AxisSource::Within(_) => drop(b.sizes.insert(axis.name.clone(), 5 + i % 2)),
             AxisSource::Category(_) => drop(b.sizes.insert(axis.name.clone(), 2 + i % 2)),
             AxisSource::Knob(_) | AxisSource::Labels(_) => {}
         }
@@ -96,16 +96,36 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
-    fn slot_value(&self, field: &str, at: &[usize]) -> f64 {
+    pub fn slot_value(&self, field: &str, at: &[usize]) -> f64 {
         let u = noise(&(self.canonical)(field), at);
         let kind = self.model.slots().iter().find(|s| s.name == field).map(|s| s.kind);
         match kind {
             Some(SlotKind::Count) => (u * u * 9.0).floor(),
             Some(SlotKind::Bool) => f64::from(u8::from(u > 0.5)),
             Some(SlotKind::Positive | SlotKind::Nonneg) => 0.5 + 2.0 * u,
-            Some(SlotKind::Unit) => u,
+            Some(SlotKind::Unit | SlotKind::Simplex) => u,
             _ => 4.0 * u - 2.0,
         }
+    }
+
+    fn slot_axes(&self, field: &str) -> usize {
+        self.model.slots().iter().find(|s| s.name == field).map_or(1, |s| s.axes.len())
+    }
+
+    /// The code of a category, or the number that an index names.
+    pub fn code(&self, field: &str, at: &[usize]) -> f64 {
+        let slot = self.model.slots().iter().find(|s| s.name == field);
+        let axis = slot.and_then(|s| s.over.clone()).unwrap_or_else(|| field.to_owned());
+        let n = match self.bound.sizes.get(&axis) {
+            Some(n) => *n,
+            None if Some(axis.as_str()) == self.model.plate() => self.bound.n_rows,
+            None => 1,
+        };
+        (noise(&(self.canonical)(field), at) * n as f64).floor()
+    }
+
+    pub fn is_known(&self, field: &str, at: &[usize]) -> f64 {
+        f64::from(u8::from(noise(&format!("known {}", (self.canonical)(field)), at) < 0.7))
     }
 
     fn feed(&self, spec: &FeedSpec, sizes: &[usize], has_rows: bool, rows: &[usize]) -> (Vec<f64>, Vec<u32>) {
@@ -130,10 +150,40 @@ impl World<'_> {
         match spec {
             FeedSpec::Field(f) => {
                 let reals = places(f, &|at| self.slot_value(f, at));
-                let n = labels(f) as f64;
-                let codes = places(f, &|at| (noise(&(self.canonical)(f), at) * n).floor());
-                (reals, codes.iter().map(|c| *c as u32).collect())
+                (reals, places(f, &|at| self.code(f, at)).iter().map(|c| *c as u32).collect())
             }
+            FeedSpec::Known(f) => (places(f, &|at| self.is_known(f, at)), vec![]),
+            FeedSpec::FieldAt { field, index, known, own_first } => {
+                let n_index = self.slot_axes(index) - 1;
+                let n_own = self.slot_axes(field) - 1;
+                let value = |at: &[usize]| {
+                    let (first, second) = at[1..].split_at(if *own_first { n_own } else { n_index });
+                    let (of_index, own) = if *own_first { (second, first) } else { (first, second) };
+                    let row = self.code(index, &[&at[..1], of_index].concat()) as usize;
+                    let at = [&[row], own].concat();
+                    if *known { self.is_known(field, &at) } else { self.slot_value(field, &at) }
+                };
+                let reals = places(field, &value);
+                let code = |at: &[usize]| {
+                    let row = self.code(index, &at[..1 + n_index]) as usize;
+                    self.code(field, &[row])
+                };
+                (
+                    reals,
+                    if n_own == 0 {
+                        places(field, &code).iter().map(|c| *c as u32).collect()
+                    } else {
+                        vec![]
+                    },
+                )
+            }
+            FeedSpec::Within(axis) => {
+                let of = self.model.axes().iter().find(|a| a.name == *axis).map(|a| a.source.clone());
+                let Some(AxisSource::Within(whole)) = of else { panic!("{axis} is a subset") };
+                let n = labels(&whole);
+                (vec![], (0..sizes[0]).map(|i| ((2 * i + 1) % n) as u32).collect())
+            }
+            FeedSpec::Label { .. } => (vec![1.0], vec![]),
             FeedSpec::CovariateCategory { field, column } => {
                 let n = self.bound.covariates[field]
                     .categorical

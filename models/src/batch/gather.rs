@@ -1,7 +1,7 @@
 //! The rows of a minibatch, gathered into buffers that are used again.
 
 use crate::anndata::Matrix;
-use crate::dataset::{Dataset, FieldData};
+use crate::dataset::{Dataset, FieldData, Known};
 use autodiff_runtime::graph::{Dtype, InputDecl, Storage};
 use autodiff_runtime::{CsrView, Feed};
 use dsl::{FeedSpec, Lowered};
@@ -84,6 +84,28 @@ impl Buffer {
         }
     }
 
+    /// An empty buffer of the same kind, but dense.
+    fn like(other: &Buffer) -> Buffer {
+        match other {
+            Buffer::Index(_) => Buffer::Index(vec![]),
+            _ => Buffer::Dense(vec![]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Buffer::Dense(values) | Buffer::Csr { values, .. } => values.len(),
+            Buffer::Index(codes) => codes.len(),
+        }
+    }
+
+    fn push_from(&mut self, other: &Buffer, at: usize) {
+        match other {
+            Buffer::Dense(values) | Buffer::Csr { values, .. } => self.push_number(values[at]),
+            Buffer::Index(codes) => self.push_code(codes[at]),
+        }
+    }
+
     fn push_number(&mut self, value: f32) {
         match self {
             Buffer::Dense(out) => out.push(value),
@@ -148,6 +170,18 @@ impl<'d> Gatherer<'d> {
     fn fill_one(&self, spec: &FeedSpec, rows: &[u32], epoch: u64, out: &mut Buffer) {
         match spec {
             FeedSpec::Field(name) => self.field(name, rows, out),
+            FeedSpec::Known(name) => self.known(name, rows, out),
+            FeedSpec::FieldAt { field, index, known, own_first } => {
+                rows.iter().for_each(|&r| self.field_at((field, *known), index, r, *own_first, out));
+            }
+            FeedSpec::Within(axis) => {
+                self.data.within.get(axis).into_iter().flatten().for_each(|&p| out.push_code(p));
+            }
+            FeedSpec::Label { field, label } => {
+                let labels = self.data.labels.get(field);
+                let code = labels.and_then(|all| all.iter().position(|l| l == label));
+                out.push_number(code.map_or(f32::NAN, |c| c as f32));
+            }
             FeedSpec::CovariateCategory { field, column } => {
                 if let Some(FieldData::Covariates(c)) = self.data.fields.get(field)
                     && let Some((_, codes)) = c.categorical.iter().find(|(name, _)| name == column)
@@ -174,6 +208,46 @@ impl<'d> Gatherer<'d> {
                     rows.iter().for_each(|&r| out.push_number(totals[r as usize]));
                 }
             }
+        }
+    }
+
+    /// 1 where a value is known; a field without such a record has them all.
+    fn known(&self, name: &str, rows: &[u32], out: &mut Buffer) {
+        let mut push = |k: &bool| out.push_number(f32::from(u8::from(*k)));
+        match self.data.known.get(name) {
+            Some(Known::Whole(mask)) => mask.iter().for_each(push),
+            Some(Known::Rows { width, mask }) => {
+                rows.iter().for_each(|&r| mask[r as usize * width..][..*width].iter().for_each(&mut push));
+            }
+            None => {
+                let n = self.data.fields.get(name).map_or(0, |f| f.row_len());
+                (0..rows.len() * n).for_each(|_| push(&true));
+            }
+        }
+    }
+
+    /// A field at the rows that the index names for one row.
+    fn field_at(
+        &self,
+        (field, known): (&str, bool),
+        index: &str,
+        row: u32,
+        own_first: bool,
+        out: &mut Buffer,
+    ) {
+        let Some(FieldData::Matrix(places)) = self.data.fields.get(index) else { return };
+        let mut rows = vec![];
+        places.for_each_in_row(row as usize, |_, place| rows.push(place as u32));
+        let mut taken = Buffer::like(out);
+        match known {
+            true => self.known(field, &rows, &mut taken),
+            false => self.field(field, &rows, &mut taken),
+        }
+        let (n, len) = (rows.len(), taken.len());
+        let own = len / n.max(1);
+        for i in 0..len {
+            // Row-major [index, own] as it was taken, or [own, index].
+            out.push_from(&taken, if own_first { (i % n) * own + i / n } else { i });
         }
     }
 

@@ -3,6 +3,7 @@
 //! A slot takes the path that `--bind` gives, else the path in its source. Every slot is tried, so that all that does
 //! not fit is reported at once.
 
+mod known;
 mod request;
 mod specs;
 
@@ -10,10 +11,10 @@ pub use request::{Binds, key_value};
 
 use crate::anndata::AnnData;
 use crate::compiler::Compiled;
-use crate::dataset::{CovariateData, Dataset, FieldData};
-use crate::registry::{Codes, Problem, Registry, Severity, SlotData, Vocabulary};
+use crate::dataset::{CovariateData, Dataset, FieldData, Known};
+use crate::registry::{Problem, Registry, Severity, SlotData, Vocabulary};
 use dsl::diagnostic::{self, Code, Diagnostic, Diagnostics};
-use dsl::{Bound, CovariateShape, Slot, SlotKind};
+use dsl::{Bound, CovariateShape, MissingRule, Slot, SlotKind};
 use specs::{Specs, last_part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -96,9 +97,13 @@ pub fn bind(
     for spec in &specs.list {
         if let Some(data) = registry.slot(&spec.name) {
             let paths = spec.source.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            out.keep(&spec.name, paths, data);
+            let slot = compiled.slots().iter().find(|s| s.name == spec.name);
+            if let Some(slot) = slot {
+                out.keep(slot, paths, data);
+            }
         }
     }
+    out.missing_blocks(compiled.slots(), &registry);
     out.settle_axes(compiled.slots(), &specs);
     if let Some(t) = trained {
         out.hold(compiled.slots(), t);
@@ -149,14 +154,31 @@ fn said(compiled: &Compiled, file: &Path, problem: &Problem) -> Diagnostic {
 }
 
 impl BoundData {
-    fn keep(&mut self, name: &str, paths: String, data: &SlotData) {
+    fn keep(&mut self, slot: &Slot, paths: String, data: &SlotData) {
+        let name = &slot.name;
+        let may_miss = slot.missing.is_some();
+        let mut record = None;
         let field = match data {
             SlotData::Absent => return,
+            SlotData::Matrix { values, .. } if may_miss => {
+                let (filled, known) = known::fill_matrix(values, slot.kind);
+                record = Some(known);
+                FieldData::Matrix(filled)
+            }
             SlotData::Matrix { values, .. } => FieldData::Matrix(values.clone()),
-            SlotData::Vector(values) => FieldData::Reals(values.clone()),
+            SlotData::Vector(values) => {
+                let mut values = values.clone();
+                if may_miss {
+                    record = Some(Known::Rows { width: 1, mask: known::fill(&mut values, slot.kind, 1) });
+                }
+                FieldData::Reals(values)
+            }
             SlotData::Codes(codes) => {
                 self.bound.sizes.insert(name.to_owned(), codes.labels.len());
-                FieldData::Codes(plain(codes))
+                self.data.labels.insert(name.to_owned(), codes.labels.clone());
+                let (plain, known) = known::fill_codes(codes);
+                record = may_miss.then_some(known);
+                FieldData::Codes(plain)
             }
             SlotData::Covariates { categorical, continuous_names, continuous } => {
                 let shape = CovariateShape {
@@ -165,7 +187,10 @@ impl BoundData {
                 };
                 self.bound.covariates.insert(name.to_owned(), shape);
                 FieldData::Covariates(CovariateData {
-                    categorical: categorical.iter().map(|(p, c)| (last_part(p), plain(c))).collect(),
+                    categorical: categorical
+                        .iter()
+                        .map(|(p, c)| (last_part(p), known::fill_codes(c).0))
+                        .collect(),
                     n_continuous: continuous.n_cols,
                     continuous: continuous.values.clone(),
                 })
@@ -174,10 +199,29 @@ impl BoundData {
         self.bindings.insert(name.to_owned(), paths);
         self.bound.present.insert(name.to_owned());
         self.data.fields.insert(name.to_owned(), field);
+        self.data.known.extend(record.map(|r| (name.to_owned(), r)));
+    }
+
+    /// Columns that are missing for whole labels of a category.
+    fn missing_blocks(&mut self, slots: &[Slot], registry: &Registry) {
+        for slot in slots {
+            let Some(MissingRule::ZerosBy(by)) = &slot.missing else { continue };
+            let Some(SlotData::Matrix { missing: Some(blocks), .. }) = registry.slot(&slot.name) else {
+                continue;
+            };
+            if let (Some(FieldData::Codes(codes)), Some(known)) =
+                (self.data.fields.get(by), self.data.known.get_mut(&slot.name))
+            {
+                known::in_blocks(known, blocks, codes);
+            }
+        }
     }
 
     /// Sizes of data axes; which matrices are sparse; which fields lack the plate.
     fn settle_axes(&mut self, slots: &[Slot], specs: &Specs) {
+        if let Some(plate) = &specs.plate {
+            self.bound.sizes.insert(plate.clone(), self.data.n_rows);
+        }
         for (axis, labels) in &self.vocabularies.axes {
             self.bound.sizes.insert(axis.clone(), labels.len());
         }
@@ -222,12 +266,6 @@ impl BoundData {
             self.data.fields.insert(slot.name.clone(), field);
         }
     }
-}
-
-/// Codes without sign: a missing one comes after all labels.
-fn plain(codes: &Codes) -> Vec<u32> {
-    let missing = codes.labels.len() as u32;
-    codes.codes.iter().map(|c| u32::try_from(*c).unwrap_or(missing)).collect()
 }
 
 /// The labels as the registry keeps them, for a model whose genes are the axis `genes`.

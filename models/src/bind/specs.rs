@@ -6,7 +6,7 @@ use crate::compiler::Compiled;
 use crate::error::request;
 use crate::registry::{Missing, SlotDims, SlotKind as Kind, SlotSpec, Vocabulary};
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{Slot, SlotKind};
+use dsl::{MissingRule, Slot, SlotKind};
 
 /// The slots to be read, and the names of two axes.
 pub(super) struct Specs {
@@ -157,12 +157,10 @@ fn kind(slot: &Slot) -> Kind {
 }
 
 fn missing(slot: &Slot) -> Missing {
-    match slot.missing.as_deref() {
+    match &slot.missing {
         None => Missing::Never,
-        Some("nan") => Missing::Nan,
-        Some(rule) => match rule.strip_prefix("zeros by ") {
-            Some(by) => Missing::ZerosBy(by.to_owned()),
-            None => Missing::Label(rule.trim_matches('"').to_owned()),
-        },
+        Some(MissingRule::Marked) => Missing::Nan,
+        Some(MissingRule::Literal(value)) => Missing::Label(value.clone()),
+        Some(MissingRule::ZerosBy(by)) => Missing::ZerosBy(by.clone()),
     }
 }

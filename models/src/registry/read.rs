@@ -6,7 +6,8 @@ use super::nearest::nearest;
 use super::problem::{Problem, Severity};
 use super::slot::{Codes, Missing, SlotData, SlotDims, SlotKind, SlotSpec};
 use crate::anndata::{
-    AnnData, Categories, Column, CountReport, DataErrorKind, Dense, FieldPath, Matrix, Values, check_counts,
+    AnnData, Categories, Column, CountReport, Csr, DataErrorKind, Dense, FieldPath, Matrix, Values,
+    check_counts,
 };
 
 /// The label of the one category that an absent optional category has.
@@ -194,7 +195,8 @@ impl Reader<'_> {
             column = self.align_column(column, path)?;
         }
         let values = self.numbers(&column, path)?;
-        let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+        let mut values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+        self.mark_missing(&mut values);
         self.check_range(&values, 1, path)?;
         Some(SlotData::Vector(values))
     }
@@ -237,8 +239,25 @@ impl Reader<'_> {
             }
             _ => {}
         }
+        match &mut values {
+            Matrix::Dense(m) => self.mark_missing(&mut m.values),
+            Matrix::Csr(m) => self.mark_missing(&mut m.values),
+        }
         self.check_values(&values, path)?;
         Some(SlotData::Matrix { values, missing: None })
+    }
+
+    /// Puts NaN for the number that the slot says means missing.
+    fn mark_missing(&self, values: &mut [f32]) {
+        let Missing::Label(label) = &self.spec.missing else { return };
+        let number = match label.as_str() {
+            "true" => Some(1.0),
+            "false" => Some(0.0),
+            text => text.parse::<f32>().ok(),
+        };
+        if let Some(number) = number {
+            values.iter_mut().filter(|v| **v == number).for_each(|v| *v = f32::NAN);
+        }
     }
 
     /// Whether a field of this kind can feed a slot with these axes.
@@ -342,7 +361,14 @@ impl Reader<'_> {
             return self.check_range(values.values(), values.n_cols(), path);
         }
         let (cells, columns) = (self.data.obs_names(), self.column_labels());
-        match check_counts(values, cells, &columns, self.data.file(), path) {
+        // What is missing is no count.
+        let known = (self.spec.missing != Missing::Never).then(|| {
+            let mut known = values.clone();
+            let (Matrix::Dense(Dense { values, .. }) | Matrix::Csr(Csr { values, .. })) = &mut known;
+            values.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
+            known
+        });
+        match check_counts(known.as_ref().unwrap_or(values), cells, &columns, self.data.file(), path) {
             Ok(report) => {
                 self.warn_counts(&report, path);
                 Some(())
@@ -399,7 +425,7 @@ impl Reader<'_> {
 
     /// Checks that numbers lie in the support of the slot; `n_cols` gives rows for a simplex and for messages.
     fn check_range(&mut self, values: &[f32], n_cols: usize, path: &FieldPath) -> Option<()> {
-        let nan_is_missing = matches!(self.spec.missing, Missing::Nan | Missing::Label(_));
+        let nan_is_missing = self.spec.missing != Missing::Never;
         let bound = match &self.spec.kind {
             SlotKind::Index(axis) => self.axis_size(axis) as f32,
             _ => f32::INFINITY,

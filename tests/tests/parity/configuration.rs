@@ -152,6 +152,9 @@ impl Data {
             FeedSpec::Rows => Fed::Index(rows.clone().map(|r| r as u32).collect()),
             FeedSpec::Stat(name) => Fed::Real(stats[name].clone()),
             FeedSpec::Epoch => Fed::Real(vec![epoch]),
+            FeedSpec::Known(_) | FeedSpec::FieldAt { .. } | FeedSpec::Within(_) | FeedSpec::Label { .. } => {
+                unreachable!("no case has such a field")
+            }
             FeedSpec::Total(_) => unreachable!("no case simulates"),
         }
     }
