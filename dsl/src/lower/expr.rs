@@ -164,10 +164,10 @@ impl Lowerer<'_> {
         let kind = if p.frozen { VariableKind::Frozen } else { VariableKind::Trained };
         let mut raw = self.variable(&p.name, &dims, p.init, kind);
         // A table with a row for each row of the data set: those of this minibatch.
-        if let (Some(table), Some(plate)) = (by_row, self.plate()) {
-            if let Some(rows) = self.rows(&Axes::from(plate)) {
-                raw = self.g.gather(raw, rows, table);
-            }
+        if let (Some(table), Some(plate)) = (by_row, self.plate())
+            && let Some(rows) = self.rows(&Axes::from(plate))
+        {
+            raw = self.g.gather(raw, rows, table);
         }
         match p.ty.support {
             Support::Positive => self.g.exp(raw),

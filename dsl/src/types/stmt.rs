@@ -276,31 +276,7 @@ impl Checker<'_> {
         let Some(target) = observed_name(&o.target) else { return };
         let Some(plates) = self.plates_of(s) else { return };
         let Some(&field) = self.fields.get(&target.text) else {
-            let treats =
-                |s: &InPlates<GuideDef>| matches!(&s.stmt, GuideDef::Treat(t) if t.name.text == target.text);
-            let d = if self.is_silent(&target.text) {
-                return;
-            } else if self.model_has(&target.text) || self.program.guide.iter().any(treats) {
-                let d = Diagnostic::new(
-                    Code::E0203,
-                    format!("`{}` is not data and cannot be observed", target.text),
-                );
-                self.poisoned.insert(target.text.clone());
-                let defined = |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Define(d) if d.name.text == target.text);
-                if self.program.model.iter().any(defined) {
-                    d.at(target.span, "a definition").help("fields of `data` are observed: `observe x ~ …`")
-                } else {
-                    d.at(target.span, "no field of this name")
-                        .help(format!("a latent is drawn without `observe`: `{} ~ …`", target.text))
-                }
-            } else {
-                self.poisoned.insert(target.text.clone());
-                let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))
-                    .at(target.span, "");
-                d.did_you_mean(&target.text, self.fields.keys().map(String::as_str))
-            };
-            self.diags.push(d);
-            return;
+            return self.nothing_to_observe(target);
         };
         let field_ty = self.model.fields[field].ty.clone();
         let whole = is_name(&o.target).is_some();
@@ -352,6 +328,33 @@ impl Checker<'_> {
             guide_span: None,
         };
         self.model.sites.push(site);
+    }
+
+    /// `observe` of what is no field.
+    fn nothing_to_observe(&mut self, target: &Name) {
+        let treats =
+            |s: &InPlates<GuideDef>| matches!(&s.stmt, GuideDef::Treat(t) if t.name.text == target.text);
+        let d = if self.is_silent(&target.text) {
+            return;
+        } else if self.model_has(&target.text) || self.program.guide.iter().any(treats) {
+            let d =
+                Diagnostic::new(Code::E0203, format!("`{}` is not data and cannot be observed", target.text));
+            self.poisoned.insert(target.text.clone());
+            let defined =
+                |s: &InPlates<ModelDef>| matches!(&s.stmt, ModelDef::Define(d) if d.name.text == target.text);
+            if self.program.model.iter().any(defined) {
+                d.at(target.span, "a definition").help("fields of `data` are observed: `observe x ~ …`")
+            } else {
+                d.at(target.span, "no field of this name")
+                    .help(format!("a latent is drawn without `observe`: `{} ~ …`", target.text))
+            }
+        } else {
+            self.poisoned.insert(target.text.clone());
+            let d = Diagnostic::new(Code::E0201, format!("no field called `{}` to observe", target.text))
+                .at(target.span, "");
+            d.did_you_mean(&target.text, self.fields.keys().map(String::as_str))
+        };
+        self.diags.push(d);
     }
 
     /// The support of a site that takes another value where it does not exist.
