@@ -110,8 +110,8 @@ fn contributions(
             let full = g.broadcast(adjoint, axes);
             vec![(*input, full)]
         }
-        Op::Random { kind: RandomKind::Gamma, params, .. } if want(&params[0]) => {
-            let slope = g.binary(Elem::GammaSampleGrad, id, params[0]);
+        Op::Random { kind: RandomKind::LogGamma, params, .. } if want(&params[0]) => {
+            let slope = g.binary(Elem::LogGammaSampleGrad, id, params[0]);
             let axes = g.axes_of(id).clone();
             let part = g.mul(adjoint, slope);
             vec![(params[0], g.broadcast(part, &axes))]

@@ -92,10 +92,12 @@ impl ElementStream {
     }
 }
 
-/// Maps 32 bits to the open interval (0, 1): the middle of one of 2³² equal cells.
+/// Maps 32 bits to the open interval (0, 1): the middle of one of 2³² equal cells, and not above 1 − 2⁻²⁴, so that it
+/// stays below 1 in single precision too.
 #[inline]
 pub fn open_unit(word: u32) -> f64 {
-    (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
+    const BELOW_ONE: f64 = 1.0 - 1.0 / 16_777_216.0;
+    ((f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)).min(BELOW_ONE)
 }
 
 /// A standard normal from two words: √(−2 log u) cos 2πv.
@@ -110,23 +112,41 @@ pub fn draw(kind: RandomKind, params: &[f64], words: &mut ElementStream) -> f64 
     match kind {
         RandomKind::Uniform => words.uniform(),
         RandomKind::Normal => words.normal(),
-        RandomKind::Gamma => gamma(words, params[0]),
+        RandomKind::LogGamma => log_gamma(words, params[0]),
         RandomKind::Poisson => poisson(words, params[0].min(1e8)),
         RandomKind::Binomial => binomial(words, params[0], params[1]),
         RandomKind::Multinomial(_) => f64::NAN,
     }
 }
 
-/// Gamma with rate 1 (Marsaglia and Tsang, 2000); below 1 by the power of a uniform.
+/// Gamma with rate 1; underflows to 0 where its logarithm is below −745 (concentrations below about 0.03).
 pub fn gamma(words: &mut ElementStream, concentration: f64) -> f64 {
+    let (log_power, z) = gamma_parts(words, concentration);
+    z * log_power.exp()
+}
+
+/// Logarithm of a Gamma with rate 1: finite however small the concentration is.
+pub fn log_gamma(words: &mut ElementStream, concentration: f64) -> f64 {
+    let (log_power, z) = gamma_parts(words, concentration);
+    z.ln() + log_power
+}
+
+/// A Gamma as (l, z) with value eˡ z: below a concentration of 1 it is the draw at one more times u^(1/a), elsewhere
+/// l = 0.
+fn gamma_parts(words: &mut ElementStream, concentration: f64) -> (f64, f64) {
     if !(concentration > 0.0 && concentration.is_finite()) {
-        return f64::NAN;
+        return (0.0, f64::NAN);
     }
-    if concentration < 1.0 {
-        // u first, so that the number of words used before the squeeze is fixed.
-        let u = words.uniform();
-        return gamma(words, concentration + 1.0) * (u.ln() / concentration).exp();
+    if concentration >= 1.0 {
+        return (0.0, gamma_from_one(words, concentration));
     }
+    // u first, so that the number of words used before the squeeze is fixed.
+    let log_power = words.uniform().ln() / concentration;
+    (log_power, gamma_from_one(words, concentration + 1.0))
+}
+
+/// Marsaglia and Tsang (2000), for concentrations of at least 1.
+fn gamma_from_one(words: &mut ElementStream, concentration: f64) -> f64 {
     let d = concentration - 1.0 / 3.0;
     let c = 1.0 / (9.0 * d).sqrt();
     loop {
@@ -284,6 +304,16 @@ mod tests {
             let statistic = kolmogorov(draws(20_000, 10 + k as u32, |w| gamma(w, a)), |x| truth.cdf(x));
             assert!(statistic < 2.2, "gamma({a}): {statistic}");
         }
+        for (k, a) in [1e-3, 0.01, 0.1, 0.7, 1.0, 2.5, 40.0, 1e3, 1e4].into_iter().enumerate() {
+            // Below e⁻²⁰⁰, F = zᵃ/Γ(a+1) to all digits.
+            let truth = Gamma::new(a, 1.0).expect("valid");
+            let cdf = |w: f64| match w < -200.0 {
+                true => (a * w - special::lgamma(a + 1.0)).exp(),
+                false => truth.cdf(w.exp()),
+            };
+            let statistic = kolmogorov(draws(20_000, 80 + k as u32, |w| log_gamma(w, a)), cdf);
+            assert!(statistic < 2.2, "log_gamma({a}): {statistic}");
+        }
     }
 
     #[test]
@@ -338,11 +368,31 @@ mod tests {
         assert!(rows.iter().all(|r| r.iter().sum::<f64>() == 12.0));
     }
 
+    /// Both ends are inside the open interval, in single precision too.
+    #[test]
+    fn uniforms_are_inside_the_unit_interval_in_single_precision() {
+        for word in [0, 1, u32::MAX - 1, u32::MAX] {
+            let u = open_unit(word) as f32;
+            assert!(u > 0.0 && u < 1.0, "{word}: {u}");
+        }
+        assert_eq!(open_unit(u32::MAX) as f32, 1.0 - f32::EPSILON / 2.0);
+    }
+
+    #[test]
+    fn a_log_gamma_is_the_logarithm_of_the_gamma() {
+        for (k, a) in [0.4, 1.0, 12.0].into_iter().enumerate() {
+            let plain = draws(100, 90 + k as u32, |w| gamma(w, a));
+            let logs = draws(100, 90 + k as u32, |w| log_gamma(w, a));
+            assert!(plain.iter().zip(&logs).all(|(z, w)| (z.ln() - w).abs() < 1e-13), "{a}");
+        }
+    }
+
     #[test]
     fn parameters_outside_their_support_give_nan() {
         let mut w = SiteKey::new(StepKey::default(), 0).element(0, 0);
         for bad in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(gamma(&mut w, bad).is_nan() && poisson(&mut w, bad).is_nan());
+            assert!(gamma(&mut w, bad).is_nan() && log_gamma(&mut w, bad).is_nan());
+            assert!(poisson(&mut w, bad).is_nan());
             assert!(binomial(&mut w, bad, 0.5).is_nan() && binomial(&mut w, 3.0, bad).is_nan());
         }
         assert!(gamma(&mut w, 0.0).is_nan() && binomial(&mut w, 2.5, 0.5).is_nan());

@@ -127,28 +127,29 @@ fn digamma_rest(x: f64) -> f64 {
     r * r * (1.0 / 120.0 - r * (1.0 / 252.0 - r * (1.0 / 240.0 - r * (1.0 / 132.0 - r * (691.0 / 32760.0)))))
 }
 
-/// dz/da of a Gamma(a, 1) draw z at fixed randomness: −(∂F(z; a)/∂a) / f(z; a), with F the distribution function and
-/// f the density (Figurnov, Mohamed and Mnih, 2018). Three ranges, each differentiated exactly: the Kummer series of F
-/// below the mean, the continued fraction of 1 − F above it, and from a = 1e6 the Wilson–Hilferty cube-root normal.
-/// Relative error below 1e-9, and 1e-7 in the last range.
-pub fn gamma_sample_grad(z: f64, a: f64) -> f64 {
-    if !(z > 0.0 && a > 0.0) {
-        return if z == 0.0 { 0.0 } else { f64::NAN };
+/// dw/da of w = log z at fixed randomness, with z a Gamma(a, 1) draw: −(∂F(z; a)/∂a) / (z f(z; a)), with F the
+/// distribution function and f the density of z (Figurnov, Mohamed and Mnih, 2018). Three ranges, each differentiated
+/// exactly: the Kummer series of F below the mean, the continued fraction of 1 − F above it, and from a = 1e6 the
+/// Wilson–Hilferty cube-root normal. Works on the logarithm, so that draws of small concentrations, which are below
+/// the smallest number, have their slope. Relative error below 1e-9, and 1e-7 in the last range; NaN unless a > 0.
+pub fn log_gamma_sample_grad(w: f64, a: f64) -> f64 {
+    if !(a > 0.0 && a.is_finite() && w < f64::INFINITY) {
+        return f64::NAN;
     }
     if a >= 1e6 {
         // z = a c³ with c = 1 − 1/(9a) + u/(3√a) at fixed normal u, so that dc/da = 1/(9a²) − u/(6 a√a).
-        let c = (z / a).cbrt();
+        let c = ((w - a.ln()) / 3.0).exp();
         let u_term = c - 1.0 + 1.0 / (9.0 * a);
         let slope = (1.0 / (9.0 * a) - 0.5 * u_term) / a;
-        return c * c * (c + 3.0 * a * slope);
+        return 1.0 / a + 3.0 * slope / c;
     }
-    if z < a + 1.0 { grad_by_series(z, a) } else { grad_by_fraction(z, a) }
+    if w < (a + 1.0).ln() { log_grad_by_series(w, a) } else { log_grad_by_fraction(w, a) }
 }
 
 /// With F = zᵃ e⁻ᶻ Σₖ zᵏ / Γ(a+k+1) and f = z^(a−1) e⁻ᶻ / Γ(a): F / f = z Σₖ tₖ with tₖ = zᵏ Γ(a) / Γ(a+k+1), and
 /// ∂F/∂a = f z Σₖ tₖ (log z − ψ(a+k+1)).
-fn grad_by_series(z: f64, a: f64) -> f64 {
-    let (mut t, mut psi, log_z) = (1.0 / a, digamma(a + 1.0), z.ln());
+fn log_grad_by_series(log_z: f64, a: f64) -> f64 {
+    let (mut t, mut psi, z) = (1.0 / a, digamma(a + 1.0), log_z.exp());
     let (mut sum, mut k) = (0.0_f64, 0.0);
     loop {
         sum += t * (log_z - psi);
@@ -156,14 +157,15 @@ fn grad_by_series(z: f64, a: f64) -> f64 {
         psi += 1.0 / (a + k);
         t *= z / (a + k);
         if t * (psi.abs() + log_z.abs() + 1.0) < 1e-17 * sum.abs() || k > 1e6 {
-            return -z * sum;
+            return -sum;
         }
     }
 }
 
-/// With 1 − F = f z C and C the continued fraction 1/(z+1−a − 1(1−a)/(z+3−a − 2(2−a)/(z+5−a − …))): the derivative is
-/// z [C (log z − ψ(a)) + ∂C/∂a]. Modified Lentz evaluation (Numerical Recipes, 6.2), carried with its derivative.
-fn grad_by_fraction(z: f64, a: f64) -> f64 {
+/// With 1 − F = f z C and C the continued fraction 1/(z+1−a − 1(1−a)/(z+3−a − 2(2−a)/(z+5−a − …))): the derivative of log z
+/// is C (log z − ψ(a)) + ∂C/∂a. Modified Lentz evaluation (Numerical Recipes, 6.2), carried with its derivative.
+fn log_grad_by_fraction(log_z: f64, a: f64) -> f64 {
+    let z = log_z.exp();
     let mut b = z + 1.0 - a;
     // Values and derivatives in a of b, of the ratio c, of the ratio d and of the product h.
     let (mut c, mut dc) = (f64::INFINITY, 0.0);
@@ -185,7 +187,7 @@ fn grad_by_fraction(z: f64, a: f64) -> f64 {
         h *= step;
         k += 1.0;
         if ((step - 1.0).abs() < 1e-15 && (h * dstep).abs() < 1e-15 * dh.abs()) || k > 1e6 {
-            return z * (h * (z.ln() - digamma(a)) + dh);
+            return h * (log_z - digamma(a)) + dh;
         }
     }
 }
@@ -249,24 +251,85 @@ mod tests {
     /// 1e-3, ½ and 1 − 1e-4 (`exact.grad` of the fixture group `implicit.gamma`).
     #[test]
     fn gamma_gradient_at_known_points() {
-        close(gamma_sample_grad(std::f64::consts::LN_2, 1.0), 0.968_044_830_4, 1e-9, "median");
-        close(gamma_sample_grad(9.210_340_371_976_182, 1.0), 2.896_294_012, 1e-9, "upper tail");
+        let slope = |z: f64| z * log_gamma_sample_grad(z.ln(), 1.0);
+        close(slope(std::f64::consts::LN_2), 0.968_044_830_4, 1e-9, "median");
+        close(slope(9.210_340_371_976_182), 2.896_294_012, 1e-9, "upper tail");
+    }
+
+    /// Where a draw is far below the smallest number, F = zᵃ/Γ(a+1) to all digits, so that log z = (log F + log Γ(a+1))/a
+    /// and its slope is (ψ(a+1) − log z)/a.
+    #[test]
+    fn gamma_gradient_of_vanishing_draws() {
+        for a in [1e-6, 1e-3, 0.02] {
+            for w in [-800.0, -5e3, -1e5] {
+                close(log_gamma_sample_grad(w, a), (digamma(a + 1.0) - w) / a, 1e-14, "vanishing draw");
+            }
+        }
     }
 
     /// The three ranges meet, and far tails are finite and monotone.
     #[test]
     fn gamma_gradient_ranges_agree() {
         for a in [0.05, 0.7, 3.0, 50.0, 2e4] {
-            let z = a + 1.0;
-            close(grad_by_series(z, a), grad_by_fraction(z, a), 1e-10, "series and fraction");
+            let w = (a + 1.0_f64).ln();
+            close(log_grad_by_series(w, a), log_grad_by_fraction(w, a), 1e-10, "series and fraction");
         }
         for u in [-4.0, -1.0, 0.0, 0.5, 3.0, 5.0] {
             let a: f64 = 1e6;
             let z = a + u * a.sqrt();
-            let exact = if z < a + 1.0 { grad_by_series(z, a) } else { grad_by_fraction(z, a) };
-            close(gamma_sample_grad(z, a), exact, 1e-7, "cube-root normal");
+            let w = z.ln();
+            let exact = if z < a + 1.0 { log_grad_by_series(w, a) } else { log_grad_by_fraction(w, a) };
+            close(log_gamma_sample_grad(w, a), exact, 1e-7, "cube-root normal");
         }
-        let tail: Vec<f64> = (1..40).map(|k| gamma_sample_grad(20.0 * f64::from(k), 2.0)).collect();
+        let slope = |z: f64| z * log_gamma_sample_grad(z.ln(), 2.0);
+        let tail: Vec<f64> = (1..40).map(|k| slope(20.0 * f64::from(k))).collect();
         assert!(tail.windows(2).all(|w| w[0] < w[1] && w[1] < 10.0), "{tail:?}");
+    }
+
+    /// Quantile of log z at lower tail probability `p` (or upper, where that is the smaller), by bisection on the
+    /// distribution function of another library.
+    fn log_quantile(p: f64, upper: bool, a: f64) -> f64 {
+        use statrs::function::gamma::{gamma_lr, gamma_ur, ln_gamma};
+        // Below e⁻²⁰⁰, F = zᵃ/Γ(a+1) to all digits.
+        let log_f = if upper { (-p).ln_1p() } else { p.ln() };
+        let vanishing = (log_f + ln_gamma(a + 1.0)) / a;
+        if vanishing < -200.0 {
+            return vanishing;
+        }
+        let (mut low, mut high) = (-210.0_f64, (a + 40.0 * a.sqrt() + 60.0).ln());
+        for _ in 0..200 {
+            let mid = 0.5 * (low + high);
+            let z = mid.exp();
+            let is_below = if upper { gamma_ur(a, z) > p } else { gamma_lr(a, z) < p };
+            if is_below { low = mid } else { high = mid }
+        }
+        0.5 * (low + high)
+    }
+
+    /// Against central differences (of fourth order) of the quantile function: a reparameterised draw moves along a
+    /// quantile.
+    #[test]
+    fn gamma_gradient_is_the_slope_of_quantiles() {
+        let mut n = 0;
+        for a in [1e-3, 3e-3, 0.01, 0.05, 0.3, 0.9, 1.0, 1.7, 5.0, 30.0, 200.0, 1e3, 1e4] {
+            for (p, upper) in [
+                (1e-6, false),
+                (0.01, false),
+                (0.3, false),
+                (0.5, true),
+                (0.1, true),
+                (1e-3, true),
+                (1e-8, true),
+            ] {
+                let h = 1e-3 * a;
+                let rise = |h: f64| log_quantile(p, upper, a + h) - log_quantile(p, upper, a - h);
+                let quotient = (8.0 * rise(h) - rise(2.0 * h)) / (12.0 * h);
+                let slope = log_gamma_sample_grad(log_quantile(p, upper, a), a);
+                let err = (slope - quotient).abs() / slope.abs();
+                assert!(err < 1e-9, "a = {a}, p = {p}, upper {upper}: {slope}, quotient {quotient}, {err:e}");
+                n += 1;
+            }
+        }
+        assert_eq!(n, 13 * 7);
     }
 }

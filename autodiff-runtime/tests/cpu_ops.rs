@@ -3,9 +3,12 @@
 
 mod harness;
 
+use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::graph::{Dtype, Storage};
-use autodiff_runtime::{Axes, Elem, Graph, NodeId, Op, RandomKind, ReduceKind};
-use harness::{Data, agree, series};
+use autodiff_runtime::{
+    Axes, CsrView, Elem, Feed, Graph, NodeId, Op, RandomKind, ReduceKind, RunError, Variables,
+};
+use harness::{Data, KEY, agree, series};
 
 #[test]
 fn elementwise_with_operands_of_every_shape() {
@@ -200,7 +203,7 @@ fn draws_are_those_of_the_reference() {
     let kinds: [(RandomKind, Vec<NodeId>); 6] = [
         (RandomKind::Uniform, vec![]),
         (RandomKind::Normal, vec![]),
-        (RandomKind::Gamma, vec![rate]),
+        (RandomKind::LogGamma, vec![rate]),
         (RandomKind::Poisson, vec![rate]),
         (RandomKind::Binomial, vec![n, half]),
         (RandomKind::Multinomial(k), vec![n, rate]),
@@ -235,4 +238,32 @@ fn scalars_and_axes_of_size_one() {
     let data =
         [Data::Dense(series(15, -0.5, 0.1)), Data::Dense(vec![1.7]), Data::Dense(series(5, -0.3, 0.2))];
     agree(&g, &data, "ones");
+}
+
+/// What reaches beyond its axis is an error that names the input, not a panic, in the plain evaluator as in the others.
+#[test]
+fn the_reference_refuses_what_reaches_out_of_bounds() {
+    let mut g = Graph::new();
+    let (cell, gene) = (g.add_axis("cell", 2), g.add_axis("gene", 3));
+    let counts = g.declare_input("counts", [cell, gene], Dtype::Real, Storage::Csr);
+    let x = g.read_input(counts);
+    let which = g.index_input("which", cell);
+    let picked = g.gather(x, which, gene);
+    g.output("picked", picked);
+    let run = |index: [u32; 2], offsets: &[usize], columns: &[u32]| {
+        let csr = CsrView { offsets, columns, values: &[1.0, 2.0] };
+        let feeds = [Feed::Csr(csr), Feed::Index(&index)];
+        evaluate(&g, &[picked], &Variables::new(), &feeds, KEY)
+    };
+    assert_eq!(run([0, 2], &[0, 1, 2], &[0, 2]).expect("inside")[0], [1.0, 2.0]);
+    let error = |r: Result<Vec<Vec<f64>>, RunError>| r.expect_err("out of bounds").to_string();
+    assert_eq!(error(run([0, 3], &[0, 1, 2], &[0, 2])), "input `which`: index 3 is out of range (size 3)");
+    for (offsets, columns) in
+        [(&[0, 1, 2][..], &[0, 3][..]), (&[0, 1], &[0, 2]), (&[0, 1, 3], &[0, 2]), (&[2, 1, 2], &[0, 2])]
+    {
+        assert!(
+            error(run([0, 2], offsets, columns)).starts_with("input `counts`"),
+            "{offsets:?} {columns:?}"
+        );
+    }
 }

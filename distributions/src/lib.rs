@@ -60,8 +60,10 @@ impl Draw {
     pub const STREAMS: u32 = 8;
 }
 
-/// A value of a site. A draw of a transformed family also remembers the draw of its base, which its density uses when
-/// the transform has no exact inverse.
+/// A value of a site. A draw of a transformed family also remembers the draw of its base, which densities use: the
+/// transform may have no exact inverse (softmax), or one that rounding spoils (a Gamma of small concentration is 0, its
+/// logarithm is not). The base of a positive value is its logarithm, of one in the unit interval its logit, of a simplex the
+/// logarithm of its parts up to a common shift.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// The value itself.

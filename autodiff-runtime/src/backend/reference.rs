@@ -4,7 +4,7 @@
 use crate::graph::{Axes, Dtype, Graph, NodeId, Storage};
 use crate::op::{Op, RandomKind, ReduceKind};
 use crate::random::SiteKey;
-use crate::store::{Feed, RunError, StepKey, Variables};
+use crate::store::{CsrView, Feed, RunError, StepKey, Variables};
 
 /// Values of the wanted nodes (indices as reals), row-major in axis order.
 pub fn evaluate(
@@ -62,8 +62,14 @@ impl Run<'_> {
             Op::Broadcast { input, .. } => self.spread(*input, axes),
             Op::Reduce { kind, input, over } => self.reduce(*kind, *input, over),
             Op::Contract { a, b, over } => self.contract(*a, *b, over),
-            Op::Gather { table, index, axis } => self.gather(id, *table, *index, *axis),
-            Op::ScatterAdd { values, index, axis, .. } => self.scatter(id, *values, *index, *axis),
+            Op::Gather { table, index, axis } => {
+                self.check_range(*index, *axis)?;
+                self.gather(id, *table, *index, *axis)
+            }
+            Op::ScatterAdd { values, index, axis, .. } => {
+                self.check_range(*index, *axis)?;
+                self.scatter(id, *values, *index, *axis)
+            }
             Op::Rename { input, from, to } => self.rename(id, *input, *from, *to),
             Op::Random { kind, params, stream, rows, .. } => self.random(id, *kind, params, *stream, *rows),
         })
@@ -83,14 +89,8 @@ impl Run<'_> {
                 Ok(v.iter().map(|&x| f64::from(x)).collect())
             }
             Some(Feed::Csr(m)) if decl.storage == Storage::Csr => {
-                let n_columns = self.g.size(decl.axes.as_slice()[1]);
-                let mut out = vec![0.0; n];
-                for r in 0..m.offsets.len() - 1 {
-                    for k in m.offsets[r]..m.offsets[r + 1] {
-                        out[r * n_columns + m.columns[k] as usize] = m.values[k];
-                    }
-                }
-                Ok(out)
+                let [n_rows, n_columns] = [0, 1].map(|k| self.g.size(decl.axes.as_slice()[k]));
+                dense(m, n_rows, n_columns).map_err(bad)
             }
             Some(other) => Err(bad(format!("{other:?}").chars().take(80).collect())),
             None => Err(bad("nothing".into())),
@@ -105,6 +105,21 @@ impl Run<'_> {
             Ok(value.to_vec())
         } else {
             Err(RunError::Variable { name: decl.name.clone(), expected, found: value.len() })
+        }
+    }
+
+    /// Checks that every index is below the size of the axis it looks up.
+    fn check_range(&self, index: NodeId, axis: crate::AxisId) -> Result<(), RunError> {
+        let size = self.g.size(axis);
+        match self.values[index.index()].iter().find(|i| **i >= size as f64) {
+            Some(&i) => {
+                let name = match &self.g.node(index).op {
+                    Op::Input(id) => self.g.inputs()[id.index()].name.clone(),
+                    _ => format!("node {}", index.index()),
+                };
+                Err(RunError::Index { name, index: i as u32, size })
+            }
+            None => Ok(()),
         }
     }
 
@@ -224,6 +239,27 @@ impl Run<'_> {
         }
         out
     }
+}
+
+/// Sparse rows as an array, or what is wrong with them.
+fn dense(m: &CsrView<'_, f64>, n_rows: usize, n_columns: usize) -> Result<Vec<f64>, String> {
+    if m.offsets.len() != n_rows + 1 {
+        return Err(format!("{} offsets for {n_rows} rows", m.offsets.len()));
+    }
+    let mut out = vec![0.0; n_rows * n_columns];
+    for (r, ends) in m.offsets.windows(2).enumerate() {
+        let (Some(columns), Some(values)) = (m.columns.get(ends[0]..ends[1]), m.values.get(ends[0]..ends[1]))
+        else {
+            return Err(format!("offsets {} to {} of {} stored elements", ends[0], ends[1], m.values.len()));
+        };
+        for (c, v) in columns.iter().zip(values) {
+            match *c as usize {
+                c if c < n_columns => out[r * n_columns + c] = *v,
+                c => return Err(format!("column {c} in a row of {n_columns}")),
+            }
+        }
+    }
+    Ok(out)
 }
 
 fn reduce_all(kind: ReduceKind, x: &[f64]) -> f64 {

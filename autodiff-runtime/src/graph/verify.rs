@@ -134,7 +134,7 @@ impl Graph {
     ) -> Result<(), String> {
         let wanted = match kind {
             RandomKind::Uniform | RandomKind::Normal => 0,
-            RandomKind::Gamma | RandomKind::Poisson => 1,
+            RandomKind::LogGamma | RandomKind::Poisson => 1,
             RandomKind::Binomial | RandomKind::Multinomial(_) => 2,
         };
         if params.len() != wanted {

@@ -4,7 +4,7 @@ use super::Elem;
 use crate::graph::{Graph, NodeId};
 
 /// The partial derivative of `out = elem(args)` in `args[which]`, as a node; `None` where it is zero everywhere it
-/// exists (comparisons, floor, conditions), or where none is provided ([`Elem::Trigamma`], [`Elem::GammaSampleGrad`]),
+/// exists (comparisons, floor, conditions), or where none is provided ([`Elem::Trigamma`], [`Elem::LogGammaSampleGrad`]),
 /// which [`crate::autodiff`] reports.
 pub fn elementwise_derivative(
     g: &mut Graph,
@@ -22,7 +22,7 @@ pub fn elementwise_derivative(
 
 /// Whether the operation's derivative in `args[which]` is missing rather than zero.
 pub(crate) fn derivative_missing(elem: Elem, _which: usize) -> bool {
-    matches!(elem, Elem::Trigamma | Elem::GammaSampleGrad)
+    matches!(elem, Elem::Trigamma | Elem::LogGammaSampleGrad)
 }
 
 fn unary(g: &mut Graph, elem: Elem, x: NodeId, out: NodeId) -> Option<NodeId> {

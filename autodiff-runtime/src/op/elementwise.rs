@@ -67,8 +67,9 @@ pub enum Elem {
     LgammaDelta,
     /// ψ(a + x) − ψ(a) for operands (x, a): zero at x = 0, without cancellation.
     DigammaDelta,
-    /// dz/da of a Gamma(a, 1) draw z for operands (z, a), at fixed randomness (implicit reparameterisation).
-    GammaSampleGrad,
+    /// dw/da of the logarithm w of a Gamma(a, 1) draw for operands (w, a), at fixed randomness (implicit
+    /// reparameterisation). Not differentiated further.
+    LogGammaSampleGrad,
     /// a < b.
     Lt,
     /// a ≤ b.
@@ -133,7 +134,7 @@ impl Elem {
             XLogY,
             LgammaDelta,
             DigammaDelta,
-            GammaSampleGrad,
+            LogGammaSampleGrad,
             Lt,
             Le,
             Eq,
@@ -162,7 +163,8 @@ impl Elem {
             Sigmoid => "sigmoid", Softplus => "softplus", Relu => "relu", Tanh => "tanh", Lgamma => "lgamma",
             Digamma => "digamma", Trigamma => "trigamma", Erf => "erf", Not => "not", Add => "add", Sub => "sub",
             Mul => "mul", Div => "div", Pow => "pow", Min => "min", Max => "max", XLogY => "xlogy",
-            LgammaDelta => "lgamma_delta", DigammaDelta => "digamma_delta", GammaSampleGrad => "gamma_sample_grad",
+            LgammaDelta => "lgamma_delta", DigammaDelta => "digamma_delta",
+            LogGammaSampleGrad => "log_gamma_sample_grad",
             Lt => "lt", Le => "le", Eq => "eq", And => "and", Or => "or", Select => "select",
         }
     }
@@ -199,7 +201,7 @@ impl Elem {
             Min => if a.is_nan() || a < b { a } else { b }, Max => if a.is_nan() || a > b { a } else { b },
             XLogY => if a == 0.0 { 0.0 } else { a * b.ln() },
             LgammaDelta => special::lgamma_delta(a, b), DigammaDelta => special::digamma_delta(a, b),
-            GammaSampleGrad => special::gamma_sample_grad(a, b),
+            LogGammaSampleGrad => special::log_gamma_sample_grad(a, b),
             Lt => truth(a < b), Le => truth(a <= b), Eq => truth(a == b),
             And => truth(a != 0.0 && b != 0.0), Or => truth(a != 0.0 || b != 0.0),
             Select => if a != 0.0 { b } else { x[2] },

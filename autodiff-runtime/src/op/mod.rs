@@ -33,8 +33,9 @@ pub enum RandomKind {
     Uniform,
     /// Standard normal. No operands.
     Normal,
-    /// Gamma with rate 1. Operand: concentration. Differentiable in it, by implicit reparameterisation.
-    Gamma,
+    /// Logarithm of a Gamma with rate 1: small concentrations neither underflow nor lose their gradient. Operand:
+    /// concentration. Differentiable in it, by implicit reparameterisation ([`Elem::LogGammaSampleGrad`]).
+    LogGamma,
     /// Poisson. Operand: rate, at most 1e8 (larger rates are clamped).
     Poisson,
     /// Binomial. Operands: total, probability.

@@ -1,12 +1,13 @@
 //! Beta.
 
-use crate::special::{BELOW_ONE, TINY, clamp, lgamma_change, times_log_one_minus};
+use crate::special::{BELOW_ONE, TINY, clamp, lgamma_change, softplus_neg, times_log_one_minus};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
-use autodiff_runtime::{Elem, Graph, NodeId, RandomKind};
+use autodiff_runtime::{Graph, NodeId, RandomKind};
 
 /// Beta with shapes `a`, `b` > 0, on the unit interval: density ∝ x^(a−1) (1−x)^(b−1).
 ///
-/// Draws lie in [1.2e-38, 1 − 2⁻²⁴], so that log densities at them are finite in single precision.
+/// A draw's base is its logit, which has no limits; the draw itself lies in [1.2e-38, 1 − 2⁻²⁴], so that log densities of
+/// other families at it are finite in single precision.
 #[derive(Debug)]
 pub struct Beta;
 
@@ -19,22 +20,13 @@ pub(super) fn moments(g: &mut Graph, a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (mean, g.div(product, size))
 }
 
-/// X/(X+Y) with X ~ Gamma(a), Y ~ Gamma(b). Where the sum is below 1.2e-38 (tiny shapes), the limit: 1 with
-/// probability a/(a+b), else 0, without gradient. Uses three streams.
-pub(super) fn draw_beta(g: &mut Graph, a: NodeId, b: NodeId, draw: &Draw) -> NodeId {
-    let gamma = |g: &mut Graph, shape: NodeId, k: u32| {
-        g.random(RandomKind::Gamma, &[shape], draw.stream + k, draw.axes.clone(), draw.rows)
+/// The logit log(X/Y) of X/(X+Y) with X ~ Gamma(a), Y ~ Gamma(b). Uses two streams.
+pub(super) fn draw_logit(g: &mut Graph, a: NodeId, b: NodeId, draw: &Draw) -> NodeId {
+    let log_gamma = |g: &mut Graph, shape: NodeId, k: u32| {
+        g.random(RandomKind::LogGamma, &[shape], draw.stream + k, draw.axes.clone(), draw.rows)
     };
-    let (x, y) = (gamma(g, a, 0), gamma(g, b, 1));
-    let sum = g.add(x, y);
-    let (tiny, one) = (g.constant(TINY), g.constant(1.0));
-    let positive = g.binary(Elem::Le, tiny, sum);
-    let divisor = g.select(positive, sum, one);
-    let ratio = g.div(x, divisor);
-    let u = g.random(RandomKind::Uniform, &[], draw.stream + 2, draw.axes.clone(), draw.rows);
-    let (mean, _) = moments(g, a, b);
-    let limit = g.binary(Elem::Lt, u, mean);
-    g.select(positive, ratio, limit)
+    let (x, y) = (log_gamma(g, a, 0), log_gamma(g, b, 1));
+    g.sub(x, y)
 }
 
 impl Family for Beta {
@@ -64,13 +56,23 @@ impl Family for Beta {
         other == "Beta"
     }
 
-    /// (a−1) log x + (b−1) log(1−x) − log B(a, b).
+    /// (a−1) log x + (b−1) log(1−x) − log B(a, b); with the logit l of a sample that has it, log x = −log(1 + e⁻ˡ) and
+    /// log(1−x) = −log(1 + eˡ).
     fn log_prob(&self, g: &mut Graph, d: &Dist, at: Sample) -> NodeId {
         let (a, b) = (d.params[0], d.params[1]);
         let (am, bm) = (g.add_const(a, -1.0), g.add_const(b, -1.0));
-        let yes = g.xlogy(am, at.value);
-        let no = times_log_one_minus(g, bm, at.value);
-        let kernel = g.add(yes, no);
+        let kernel = match at.base {
+            Some(logit) => {
+                let (less, more) = (softplus_neg(g, logit), g.softplus(logit));
+                let (yes, no) = (g.mul(am, less), g.mul(bm, more));
+                let sum = g.add(yes, no);
+                g.neg(sum)
+            }
+            None => {
+                let (yes, no) = (g.xlogy(am, at.value), times_log_one_minus(g, bm, at.value));
+                g.add(yes, no)
+            }
+        };
         // −log B(a, b) = [log Γ(a+b) − log Γ(b)] − log Γ(a).
         let (rise, fall) = (g.lgamma_delta(a, b), g.lgamma(a));
         let norm = g.sub(rise, fall);
@@ -79,8 +81,9 @@ impl Family for Beta {
 
     /// A ratio of Gamma draws; gradients by implicit reparameterisation of these.
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
-        let x = draw_beta(g, d.params[0], d.params[1], draw);
-        clamp(g, x, TINY, BELOW_ONE).into()
+        let logit = draw_logit(g, d.params[0], d.params[1], draw);
+        let x = g.sigmoid(logit);
+        Sample { value: clamp(g, x, TINY, BELOW_ONE), base: Some(logit) }
     }
 
     fn mean(&self, g: &mut Graph, d: &Dist) -> Option<NodeId> {

@@ -1,6 +1,6 @@
 //! Beta-binomial.
 
-use super::beta::{draw_beta, moments};
+use super::beta::{draw_logit, moments};
 use crate::special::{LOG_EPS, at_least, log_choose, one_minus};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
 use autodiff_runtime::{Graph, NodeId, RandomKind};
@@ -60,11 +60,12 @@ impl Family for BetaBinomial {
         g.add(dense, sparse)
     }
 
-    /// A Beta draw (three streams), then a Binomial of it.
+    /// A Beta draw (two streams), then a Binomial of it.
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
         let (a, b) = shapes(g, d);
-        let p = draw_beta(g, a, b, draw);
-        g.random(RandomKind::Binomial, &[d.params[0], p], draw.stream + 3, draw.axes.clone(), draw.rows)
+        let logit = draw_logit(g, a, b, draw);
+        let p = g.sigmoid(logit);
+        g.random(RandomKind::Binomial, &[d.params[0], p], draw.stream + 2, draw.axes.clone(), draw.rows)
             .into()
     }
 

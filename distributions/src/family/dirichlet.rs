@@ -1,12 +1,12 @@
 //! Dirichlet.
 
 use super::beta::shape_term;
-use crate::special::{BELOW_ONE, TINY, along, clamp, gumbel, sum_along};
+use crate::special::{BELOW_ONE, TINY, along, clamp, sum_along};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
-use autodiff_runtime::{Elem, Graph, NodeId, RandomKind, ReduceKind};
+use autodiff_runtime::{Graph, NodeId, RandomKind};
 
-/// Dirichlet with `concentration` c > 0 along the event axis: density ∝ Π x^(c−1) on the simplex. Parts of draws lie
-/// in [1.2e-38, 1 − 2⁻²⁴].
+/// Dirichlet with `concentration` c > 0 along the event axis: density ∝ Π x^(c−1) on the simplex. A draw's base is the
+/// logarithm of its parts, which has no lower limit; the parts themselves lie in [1.2e-38, 1 − 2⁻²⁴].
 #[derive(Debug)]
 pub struct Dirichlet;
 
@@ -43,11 +43,18 @@ impl Family for Dirichlet {
         other == "Dirichlet"
     }
 
-    /// log Γ(Σ c) − Σ log Γ(c) + Σ (c−1) log x.
+    /// log Γ(Σ c) − Σ log Γ(c) + Σ (c−1) log x; log x is the base of a sample that has it, less its log Σ exp (a
+    /// LogisticNormal's base is not normalised).
     fn log_prob(&self, g: &mut Graph, d: &Dist, at: Sample) -> NodeId {
         let (c, total) = concentration(g, d);
         let cm = g.add_const(c, -1.0);
-        let power = g.xlogy(cm, at.value);
+        let power = match at.base {
+            Some(base) => {
+                let log = g.log_softmax(base, d.event_axis());
+                g.mul(cm, log)
+            }
+            None => g.xlogy(cm, at.value),
+        };
         let lgamma = g.lgamma(c);
         let each = g.sub(power, lgamma);
         let sum = sum_along(g, each, d.event_axis());
@@ -55,26 +62,14 @@ impl Family for Dirichlet {
         g.add(norm, sum)
     }
 
-    /// Gamma draws over their sum; gradients by implicit reparameterisation of these. Where that is below
-    /// 1.2e-38 (tiny concentrations), the limit: one part is 1, part k with probability cₖ/Σc, without gradient. Uses two streams.
+    /// Gamma draws over their sum; gradients by implicit reparameterisation of these.
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
         let event = d.event_axis();
         let (c, _) = concentration(g, d);
-        let x = g.random(RandomKind::Gamma, &[c], draw.stream, draw.axes.clone(), draw.rows);
-        let sum = g.sum(x, event);
-        let (tiny, one) = (g.constant(TINY), g.constant(1.0));
-        let positive = g.binary(Elem::Le, tiny, sum);
-        let divisor = g.select(positive, sum, one);
-        let ratio = g.div(x, divisor);
-        let u = g.random(RandomKind::Uniform, &[], draw.stream + 1, draw.axes.clone(), draw.rows);
-        let noise = gumbel(g, u);
-        let log_c = g.log(c);
-        let score = g.add(log_c, noise);
-        let which = g.reduce(ReduceKind::ArgMax, score, event);
-        let labels = g.iota(event);
-        let limit = g.binary(Elem::Eq, labels, which);
-        let value = g.select(positive, ratio, limit);
-        clamp(g, value, TINY, BELOW_ONE).into()
+        let each = g.random(RandomKind::LogGamma, &[c], draw.stream, draw.axes.clone(), draw.rows);
+        let log = g.log_softmax(each, event);
+        let x = g.exp(log);
+        Sample { value: clamp(g, x, TINY, BELOW_ONE), base: Some(log) }
     }
 
     /// c/Σc.

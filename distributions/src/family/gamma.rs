@@ -5,7 +5,8 @@ use crate::special::{TINY, at_least};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
 use autodiff_runtime::{Graph, NodeId, RandomKind};
 
-/// Gamma with `concentration` a > 0 and `rate` r > 0: density ∝ x^(a−1) e^(−r x). Draws are at least 1.2e-38.
+/// Gamma with `concentration` a > 0 and `rate` r > 0: density ∝ x^(a−1) e^(−r x). A draw's base is its logarithm, which
+/// has no lower limit; the draw itself is at least 1.2e-38.
 #[derive(Debug)]
 pub struct Gamma;
 
@@ -36,7 +37,7 @@ impl Family for Gamma {
         other == "Gamma"
     }
 
-    /// a log r − log Γ(a) + (a−1) log x − r x.
+    /// a log r − log Γ(a) + (a−1) log x − r x; log x is the base where the sample has it.
     fn log_prob(&self, g: &mut Graph, d: &Dist, at: Sample) -> NodeId {
         let (a, rate) = (d.params[0], d.params[1]);
         let log_rate = g.log(rate);
@@ -44,7 +45,10 @@ impl Family for Gamma {
         let lgamma = g.lgamma(a);
         let norm = g.sub(norm, lgamma);
         let am = g.add_const(a, -1.0);
-        let power = g.xlogy(am, at.value);
+        let power = match at.base {
+            Some(log) => g.mul(am, log),
+            None => g.xlogy(am, at.value),
+        };
         let decay = g.mul(rate, at.value);
         let kernel = g.sub(power, decay);
         g.add(norm, kernel)
@@ -52,9 +56,11 @@ impl Family for Gamma {
 
     /// A standard Gamma draw over the rate; gradient in the concentration by implicit reparameterisation.
     fn sample(&self, g: &mut Graph, d: &Dist, draw: &Draw) -> Sample {
-        let z = g.random(RandomKind::Gamma, &[d.params[0]], draw.stream, draw.axes.clone(), draw.rows);
-        let x = g.div(z, d.params[1]);
-        at_least(g, x, TINY).into()
+        let unit = g.random(RandomKind::LogGamma, &[d.params[0]], draw.stream, draw.axes.clone(), draw.rows);
+        let log_rate = g.log(d.params[1]);
+        let log = g.sub(unit, log_rate);
+        let x = g.exp(log);
+        Sample { value: at_least(g, x, TINY), base: Some(log) }
     }
 
     /// a/r.

@@ -99,7 +99,8 @@ pub(super) fn variance_of(g: &mut Graph, mean: NodeId, theta: NodeId) -> NodeId 
 /// λ ~ Gamma(θ, rate θ/μ), limited to 1e8, then x ~ Poisson(λ). Uses two streams.
 pub(super) fn draw_counts(g: &mut Graph, set: usize, params: &[NodeId], draw: &Draw) -> NodeId {
     let theta = if set == 0 { params[1] } else { params[0] };
-    let gamma = g.random(RandomKind::Gamma, &[theta], draw.stream, draw.axes.clone(), draw.rows);
+    let log_gamma = g.random(RandomKind::LogGamma, &[theta], draw.stream, draw.axes.clone(), draw.rows);
+    let gamma = g.exp(log_gamma);
     let odds = odds(g, set, params);
     let rate = g.mul(gamma, odds);
     let limit = g.constant(MAX_RATE);

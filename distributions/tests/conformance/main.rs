@@ -11,6 +11,7 @@ mod golden;
 mod gradients;
 mod laws;
 mod masses;
+mod pathwise;
 mod reference;
 mod rows;
 mod single;

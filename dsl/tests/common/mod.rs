@@ -1,4 +1,5 @@
 //! Shared by tests: the checked-in library, made-up data of any shape, and runs of lowered graphs in f64.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -86,6 +87,21 @@ pub fn noise(name: &str, at: &[usize]) -> f64 {
     }
     h = (h ^ (h >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     ((h >> 12) as f64 + 0.5) / (1u64 << 52) as f64
+}
+
+/// What is fed to one input.
+pub enum Input {
+    Reals(Vec<f64>),
+    Codes(Vec<u32>),
+}
+
+impl Input {
+    pub fn feed(&self) -> Feed<'_, f64> {
+        match self {
+            Input::Reals(x) => Feed::Dense(x),
+            Input::Codes(x) => Feed::Index(x),
+        }
+    }
 }
 
 /// Made-up data and parameters under their names, each name first mapped by `canonical`.
@@ -213,22 +229,21 @@ impl World<'_> {
         self.run(&l, &(0..n).collect::<Vec<_>>())[name].clone()
     }
 
-    /// Every output of a lowered graph, for the given rows of the data.
-    pub fn run(&self, l: &Lowered, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
+    /// Values or codes of every input of a lowered graph, for the given rows of the data.
+    pub fn inputs(&self, l: &Lowered, rows: &[usize]) -> Vec<Input> {
         let plate = self.model.plate().unwrap_or("");
-        let mut held = vec![];
+        let mut inputs = vec![];
         for (spec, input) in l.feeds.iter().zip(l.graph.inputs()) {
             let sizes: Vec<usize> = input.axes.iter().map(|a| l.graph.size(a)).collect();
             let has_rows = input.axes.iter().next().is_some_and(|a| l.graph.axis(a).name == plate);
-            held.push((self.feed(spec, &sizes, has_rows, rows), input.dtype));
+            let (reals, codes) = self.feed(spec, &sizes, has_rows, rows);
+            inputs.push(if input.dtype == Dtype::Index { Input::Codes(codes) } else { Input::Reals(reals) });
         }
-        let feeds: Vec<Feed<'_, f64>> = held
-            .iter()
-            .map(|((reals, codes), dtype)| match dtype {
-                Dtype::Index => Feed::Index(codes),
-                _ => Feed::Dense(reals),
-            })
-            .collect();
+        inputs
+    }
+
+    /// Made-up values of every variable of a lowered graph.
+    pub fn variables(&self, l: &Lowered) -> Variables<f64> {
         let mut variables = Variables::new();
         for v in &l.variables {
             let n: usize = v.dims.iter().map(|d| d.size).product();
@@ -239,10 +254,17 @@ impl World<'_> {
             };
             variables.set(&v.name, (0..n).map(value).collect());
         }
+        variables
+    }
+
+    /// Every output of a lowered graph, for the given rows of the data.
+    pub fn run(&self, l: &Lowered, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
+        let inputs = self.inputs(l, rows);
+        let feeds: Vec<Feed<'_, f64>> = inputs.iter().map(Input::feed).collect();
         let names: Vec<String> = l.graph.outputs().iter().map(|o| o.0.clone()).collect();
         let wanted: Vec<_> = l.graph.outputs().iter().map(|o| o.1).collect();
         let key = StepKey { seed: 7, step: self.step };
-        let values = evaluate(&l.graph, &wanted, &variables, &feeds, key).expect("the graph runs");
+        let values = evaluate(&l.graph, &wanted, &self.variables(l), &feeds, key).expect("the graph runs");
         names.into_iter().zip(values).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Random nodes: the draws of [`crate::random`], as constants; a Gamma draw carries its implicit gradient.
+//! Random nodes: the draws of [`crate::random`], as constants; the logarithm of a Gamma draw carries its implicit gradient.
 
 use super::layout;
 use crate::graph::{Axes, AxisId, Graph};

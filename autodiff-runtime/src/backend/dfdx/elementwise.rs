@@ -10,7 +10,7 @@ use dfdx::tensor_ops::{Device, TryAdd, TryDiv, TryMul, TrySub};
 
 /// Whether an operation has neither a derivative nor a zero one.
 pub(super) fn derivative_missing(e: Elem) -> bool {
-    matches!(e, Elem::Trigamma | Elem::GammaSampleGrad)
+    matches!(e, Elem::Trigamma | Elem::LogGammaSampleGrad)
 }
 
 /// The operation on operands of equal length. `exponent` is the second operand where that is one constant.

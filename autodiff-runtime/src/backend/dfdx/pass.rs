@@ -271,11 +271,14 @@ where
         let site = Site { kind, axes, rows, key: SiteKey::new(self.source.key, stream) };
         let draws = site.draw(self.source.graph, &data);
         let values = draws.iter().map(|z| rounded(*z)).collect();
-        if kind != RandomKind::Gamma {
+        if kind != RandomKind::LogGamma {
             return self.recorder.constant(values);
         }
-        let slope =
-            draws.iter().zip(&data[0]).map(|(z, a)| rounded(special::gamma_sample_grad(*z, *a))).collect();
+        let slope = draws
+            .iter()
+            .zip(&data[0])
+            .map(|(w, a)| rounded(special::log_gamma_sample_grad(*w, *a)))
+            .collect();
         self.recorder.custom(values, vec![Part { of: &params[0], slope }])
     }
 }
