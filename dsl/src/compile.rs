@@ -48,6 +48,7 @@ pub fn compile(
     let program = merge(sources, root, &settings.sets, library, &mut diags);
     let tree = syntax::print(&syntax::parse(root, sources.text(root)).0);
     let compiled = Compiled::from_program(program, settings.sets.clone(), tree, &mut diags);
+    diags.complete_edits(sources);
     (compiled.filter(|_| !diags.has_errors()), diags)
 }
 

@@ -32,3 +32,31 @@ fn fmt_changes_files_in_place_and_checks_without_changing() {
     assert_eq!(read(at, "a.svi"), "dim cell, gene  # two\nparam a[gene] : positive\n");
     assert_eq!(read(at, "broken.svi"), "dim = 2");
 }
+
+#[test]
+fn messages_as_json_are_one_object_a_line() {
+    let folder = folder();
+    let at = folder.path();
+    write(at, "a.svi", "dim cell, gene\ndata { x : count[cell, gene] from X }\nparam a[gen] : positive\n");
+    for command in [&["check", "a.svi"][..], &["compile", "a.svi"], &["run", "a.svi", "none.h5ad"]] {
+        let done = svic(at, &[command, &["--format", "json"]].concat());
+        assert_eq!(done.code, 1, "{}", done.text);
+        let objects = done.text.lines().filter(|l| l.starts_with('{'));
+        let objects: Vec<serde_json::Value> =
+            objects.map(|l| serde_json::from_str(l).expect("a JSON object")).collect();
+        assert!(!objects.is_empty() && !done.text.contains("error["), "{}", done.text);
+        let first = &objects[0];
+        assert_eq!(first["code"], "E0301");
+        assert_eq!(first["span"]["bytes"], serde_json::json!([61, 64]));
+        assert_eq!(first["span"]["start"], serde_json::json!({ "line": 3, "column": 9 }));
+        assert_eq!(first["edits"][0]["replacement"], "gene");
+    }
+}
+
+#[test]
+fn explain_shows_the_page_of_a_code() {
+    let folder = folder();
+    let page = ["e0306: unexpected axis", "A program that gives it:", "Repaired:", "    error[E0306]"];
+    svic(folder.path(), &["explain", "e0306"]).expect(0, &page[1..]);
+    svic(folder.path(), &["explain", "E9999"]).expect(1, &["no code `E9999`"]);
+}

@@ -3,12 +3,17 @@
 //! Stages return diagnostics as values; [`render()`] turns them into text. Nothing is printed here.
 
 mod code;
+mod edits;
+mod json;
 mod nearest;
+mod pages;
 mod render;
 
 use crate::source::Span;
 pub use code::Code;
+pub use json::render_json;
 pub use nearest::nearest;
+pub use pages::Example;
 pub use render::{render, render_concise};
 use std::collections::BTreeSet;
 
@@ -21,6 +26,15 @@ pub enum Severity {
     Warning,
     /// Worth knowing.
     Note,
+}
+
+/// The word for it in messages.
+pub(crate) fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
 }
 
 /// A place and what is to be said about it; the text may be empty.
@@ -65,8 +79,10 @@ pub struct Diagnostic {
     pub secondary: Vec<Label>,
     /// Notes and help, in order.
     pub notes: Vec<Note>,
-    /// An edit, for editors and `--fix`.
+    /// An edit, for editors.
     pub suggestion: Option<Suggestion>,
+    /// A misspelt name, and the only name that is near to it.
+    near: Option<(String, String)>,
 }
 
 impl Diagnostic {
@@ -80,6 +96,7 @@ impl Diagnostic {
             secondary: Vec::new(),
             notes: Vec::new(),
             suggestion: None,
+            near: None,
         }
     }
 
@@ -87,6 +104,7 @@ impl Diagnostic {
     #[must_use]
     pub fn at(mut self, span: Span, text: impl Into<String>) -> Diagnostic {
         self.primary = Some(Label { span, text: text.into() });
+        self.correct_spelling();
         self
     }
 
@@ -132,8 +150,25 @@ impl Diagnostic {
     /// Adds a help line with the candidates nearest to `name`, if any is near.
     #[must_use]
     pub fn did_you_mean<'a>(self, name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Diagnostic {
-        let near: Vec<String> = nearest(name, candidates).iter().map(|near| format!("`{near}`")).collect();
-        if near.is_empty() { self } else { self.help(format!("did you mean {}?", one_of(&near))) }
+        let near = nearest(name, candidates);
+        if near.is_empty() {
+            return self;
+        }
+        let mut named = self;
+        if let [only] = near[..] {
+            named.near = Some((name.to_owned(), only.to_owned()));
+            named.correct_spelling();
+        }
+        let quoted: Vec<String> = near.iter().map(|near| format!("`{near}`")).collect();
+        named.help(format!("did you mean {}?", one_of(&quoted)))
+    }
+
+    /// Where the primary place is a misspelt name and nothing else, the edit replaces it by the only near one.
+    fn correct_spelling(&mut self) {
+        let (Some(label), Some((name, near))) = (&self.primary, &self.near) else { return };
+        if self.suggestion.is_none() && label.span.range().len() == name.len() {
+            self.suggestion = Some(Suggestion { span: label.span, replacement: near.clone() });
+        }
     }
 
     /// The primary place, if there is one.
@@ -174,6 +209,11 @@ impl Diagnostics {
         if !same.clone().any(|d| d.headline == diagnostic.headline) {
             self.items.insert(end, diagnostic);
         }
+    }
+
+    /// Adds the edits that follow from codes and places.
+    pub(crate) fn complete_edits(&mut self, sources: &crate::source::Sources) {
+        edits::complete(sources, self.items.iter_mut());
     }
 
     /// Keeps the messages that pass.

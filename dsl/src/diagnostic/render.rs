@@ -1,6 +1,6 @@
 //! Diagnostics as text: in full with excerpts of the source, or one line each.
 
-use super::{Diagnostic, Label, SHOWN, Severity};
+use super::{Diagnostic, Label, SHOWN, Severity, severity_word};
 use crate::source::{FileId, Sources, Span};
 use codespan_reporting::diagnostic as report;
 use codespan_reporting::files::{Error, Files};
@@ -83,14 +83,6 @@ fn harmless(text: &str) -> Cow<'_, str> {
         if steers(c) { out.extend(std::iter::repeat_n('?', c.len_utf8())) } else { out.push(c) }
     }
     Cow::Owned(out)
-}
-
-fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
 }
 
 fn emit<W: WriteColor>(sources: &Sources, diagnostic: &Diagnostic, mut writer: W) -> Result<W, Error> {

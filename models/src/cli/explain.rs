@@ -18,7 +18,7 @@ pub struct ExplainArgs {
 /// Runs `svic explain`.
 pub fn run(args: &ExplainArgs) -> Outcome {
     if let Some(code) = Code::find(&args.what) {
-        out(&format!("{code}: {}\n\n{}", code.title(), code.page()));
+        out(&code.explanation());
         return Ok(OK);
     }
     let is_code = args.what.len() == 5

@@ -1,10 +1,10 @@
 //! `svic fmt`: sources in canonical layout.
 
-use super::{ERROR, OK, Outcome, colour, out, say};
+use super::{ERROR, OK, Outcome, out, report};
 use crate::error::Error;
 use crate::library;
 use clap::Args;
-use dsl::diagnostic::{Code, Diagnostic, Diagnostics, render};
+use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
 use dsl::format::format;
 use dsl::source::Sources;
 use std::io::Read;
@@ -28,7 +28,7 @@ pub fn run(args: &FmtArgs) -> Outcome {
         match one(file, args.check) {
             Ok(fine) => failed |= !fine,
             Err(error) => {
-                say(&error.render(colour()));
+                report(error.sources(), error.diagnostics().iter());
                 failed = true;
             }
         }
@@ -44,7 +44,7 @@ fn one(file: &str, check: bool) -> Result<bool, Error> {
     let tidy = match format(id, &text) {
         Ok(tidy) => tidy,
         Err(found) => {
-            say(&render(&sources, &Diagnostics::from(found), colour()));
+            report(&sources, &Diagnostics::from(found));
             return Ok(false);
         }
     };

@@ -19,10 +19,11 @@ use crate::error::Error;
 use crate::library::{self, Found};
 use crate::model::Model;
 use clap::{Args, Parser, Subcommand};
-use dsl::diagnostic::{Diagnostic, Diagnostics, render};
+use dsl::diagnostic::{Diagnostic, Diagnostics, render, render_json};
 use dsl::source::Sources;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Everything went well.
 pub const OK: i32 = 0;
@@ -56,7 +57,22 @@ Exit codes:
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How messages are written: for people, or one JSON object a line, alone on the standard error.
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORM")]
+    format: Format,
 }
+
+/// How messages are written.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// With excerpts of the source.
+    Text,
+    /// One object a line: code, severity, message, places, notes, edits.
+    Json,
+}
+
+/// Whether messages are written as JSON: set once from the command line, before anything is said.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -131,6 +147,7 @@ where
             return code;
         }
     };
+    JSON.store(cli.format == Format::Json, Ordering::Relaxed);
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
@@ -144,7 +161,7 @@ where
         Command::Import(args) => import::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        say(&error.render(colour()));
+        report(error.sources(), error.diagnostics().iter());
         ERROR
     })
 }
@@ -159,9 +176,23 @@ fn out(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// A message, on the standard error.
+/// A remark, on the standard error; none where only diagnostics are wanted.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    if !JSON.load(Ordering::Relaxed) {
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    }
+}
+
+/// Diagnostics, on the standard error.
+fn report<'a>(sources: &Sources, diagnostics: impl IntoIterator<Item = &'a Diagnostic>) {
+    let text = if JSON.load(Ordering::Relaxed) {
+        render_json(sources, diagnostics)
+    } else {
+        render(sources, diagnostics, colour())
+    };
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+    }
 }
 
 /// Warnings and notes, rendered.
@@ -171,9 +202,7 @@ fn warn(sources: &Sources, diagnostics: &Diagnostics, quiet: bool) {
         .iter()
         .filter(|d| d.severity == Severity::Warning || (!quiet && d.severity == Severity::Note))
         .collect();
-    if !shown.is_empty() {
-        say(&render(sources, shown, colour()));
-    }
+    report(sources, shown);
 }
 
 /// Finds and compiles a model; says where it comes from if it is not a plain file.

@@ -1,0 +1,66 @@
+//! The example of each code: a program that gives it, what is then said, and the program repaired. Each is a file of
+//! `pages/`, and a test compiles both programs: the page is the test.
+
+use super::Code;
+
+/// The example on a code's page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// A program that gives the code.
+    pub fails: &'static str,
+    /// What is said about it when it is called `model.svi`.
+    pub says: &'static str,
+    /// The program as it should be.
+    pub repaired: &'static str,
+}
+
+macro_rules! pages {
+    ($($code:ident)*) => {
+        /// The page of a code, if it has one.
+        fn text(code: Code) -> Option<&'static str> {
+            match code {
+                $(Code::$code => Some(include_str!(concat!("pages/", stringify!($code), ".txt"))),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+pages! {
+    E0101 E0102 E0103 E0104 E0105
+    E0201 E0202 E0203 E0204 E0205 E0206 E0208 E0209 E0210
+    E0301 E0302 E0303 E0304 E0305 E0306 E0307 E0309 E0310 E0311 E0312 E0313
+    E0401 E0402 W0402 E0403 E0404 E0405 E0406 E0407 E0408 E0409 E0410 E0411 E0412 E0413
+    E0501 E0502 E0503 E0504 E0505 E0510 E0512 W0516 E0517
+    E0601 W0603 W0604 W0605 E0606 E0609
+}
+
+impl Code {
+    /// The example on the code's page. Codes about data and runs have none.
+    pub fn example(self) -> Option<Example> {
+        let rest = text(self)?.strip_prefix("--- fails\n")?;
+        let (fails, rest) = rest.split_once("--- says\n")?;
+        let (says, repaired) = rest.split_once("--- repaired\n")?;
+        Some(Example { fails, says, repaired })
+    }
+
+    /// The whole page, for `svic explain`: what the code means, and its example.
+    pub fn explanation(self) -> String {
+        let mut page = format!("{self}: {}\n\n{}\n", self.title(), self.page());
+        if let Some(example) = self.example() {
+            let parts = [
+                ("A program that gives it:", example.fails),
+                ("What is said:", example.says),
+                ("Repaired:", example.repaired),
+            ];
+            for (head, text) in parts {
+                page.push_str(&format!("\n{head}\n\n"));
+                for line in text.trim_end().lines() {
+                    page.push_str(format!("    {line}").trim_end());
+                    page.push('\n');
+                }
+            }
+        }
+        page
+    }
+}
