@@ -11,7 +11,7 @@ use crate::resolve::{Program, merge};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use crate::types::check;
-use crate::{lower, objective, syntax};
+use crate::{inspect, lower, objective, syntax};
 use std::collections::BTreeMap;
 
 /// Warnings and notes about the whole program, which an error elsewhere makes doubtful.
@@ -132,6 +132,11 @@ impl Compiled {
     /// The generative story, the guide, and each term with estimator, reason, scale and weight.
     pub fn explain(&self) -> String {
         objective::explain(&self.model, &self.objective)
+    }
+
+    /// The table of axes: every axis with its source, every named value with its plates, axes and support.
+    pub fn shapes(&self) -> String {
+        inspect::shapes(&self.model)
     }
 
     /// A printed form: `ast`, `model` or `objective`.

@@ -14,6 +14,7 @@ mod compiled;
 mod derive;
 pub mod diagnostic;
 pub mod format;
+pub mod inspect;
 mod lower;
 mod model;
 mod objective;

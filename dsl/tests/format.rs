@@ -48,7 +48,14 @@ fn check(text: &str) -> String {
 fn programs() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = vec![];
-    for folder in ["../stdlib", "tests/programs", "tests/cases/ok", "tests/cases/derive"] {
+    for folder in [
+        "../stdlib",
+        "tests/programs",
+        "tests/cases/ok",
+        "tests/cases/derive",
+        "tests/cases/forms",
+        "../models/src/cli",
+    ] {
         for entry in std::fs::read_dir(root.join(folder)).expect("the folder is checked in") {
             let path = entry.expect("a readable folder").path();
             if path.extension().is_some_and(|e| e == "svi") {

@@ -36,6 +36,7 @@ pub mod compiler;
 pub mod dataset;
 pub mod engine;
 pub mod error;
+pub mod gradcheck;
 pub mod import;
 pub mod init;
 pub mod library;

@@ -76,6 +76,8 @@ pub struct Drawn {
     pub arrays: Vec<NamedArray>,
     /// The made-up fields that the model conditions on.
     pub given: Dataset,
+    /// Sizes, and which of these fields are present.
+    pub bound: Bound,
     /// The parameters that the data were drawn with.
     pub variables: Variables<f32>,
     /// Their shapes.
@@ -132,7 +134,7 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
         return Err(error);
     }
     let shapes = lowered.variables.iter().map(|v| (v.name.clone(), v.dims.iter().map(|d| d.size).collect()));
-    Ok(Drawn { arrays, given, shapes: shapes.collect(), variables })
+    Ok(Drawn { arrays, given, bound, shapes: shapes.collect(), variables })
 }
 
 fn empty_array(lowered: &Lowered, name: &str, model: &Model) -> NamedArray {

@@ -60,3 +60,36 @@ fn explain_shows_the_page_of_a_code() {
     svic(folder.path(), &["explain", "e0306"]).expect(0, &page[1..]);
     svic(folder.path(), &["explain", "E9999"]).expect(1, &["no code `E9999`"]);
 }
+
+#[test]
+fn a_new_model_compiles_is_formatted_and_has_right_gradients() {
+    let folder = folder();
+    let at = folder.path();
+    svic(at, &["new", "mine"]).expect(0, &["mine.svi"]);
+    svic(at, &["new", "mine"]).expect(1, &["E0714"]);
+    assert!(read(at, "mine.svi").starts_with("# mine: a latent-variable model"));
+    svic(at, &["fmt", "--check", "mine.svi"]).expect(0, &[]);
+    svic(at, &["check", "mine"]).expect(0, &["no errors"]);
+    svic(at, &["check", "mine", "--shapes"]).expect(0, &["theta", "parameter", "[gene]", "for each"]);
+    let done = svic(at, &["check", "mine", "--grad"]);
+    done.expect(0, &["decoder.linear.weight", "theta", "all gradients agree with central differences"]);
+}
+
+#[test]
+fn every_form_is_printed() {
+    let folder = folder();
+    let at = folder.path();
+    let forms = [
+        ("tokens", "word"),
+        ("ast", "net encoder"),
+        ("model", "observe x"),
+        ("objective", "lik(x)"),
+        ("graph", "output `loss`"),
+        ("grad", "output `grad.theta`"),
+        ("plan", "kernel"),
+    ];
+    for (form, said) in forms {
+        svic(at, &["compile", "scvi", "--emit", form]).expect(0, &[said]);
+    }
+    svic(at, &["compile", "scvi", "--emit", "llvm"]).expect(1, &["tokens, ast, model, objective"]);
+}

@@ -1,28 +1,31 @@
-//! `svic compile`: a form of the compiled model, for people and for goldens.
+//! `svic compile`: a form of a program, for people and for goldens.
 
 use super::{OK, Outcome, SetArgs, compile_model, out};
 use crate::engine::{BackendKind, Engine, lower};
 use crate::error::{Error, request};
+use crate::library;
 use crate::model::Model;
 use clap::Args;
 use dsl::{AxisSource, Bound, Mode, Purpose, Request, SlotKind};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Forms that the compiler prints without sizes.
-const WITHOUT_SIZES: &str = "ast, model, objective";
+/// Every form, in the order in which the compiler makes them.
+const FORMS: &str = "tokens, ast, model, objective, graph, grad, plan";
 
 /// Arguments of `svic compile`.
 #[derive(Args, Debug)]
 pub struct CompileArgs {
     /// The model: a file, else a model of the library.
     model: String,
-    /// The form: ast, model, objective; graph and plan of a training step, for sizes given by --size.
+    /// The form: tokens, ast, model, objective; graph, grad (the graph with its gradients) and plan of a training step,
+    /// for sizes given by --size.
     #[arg(long, value_name = "FORM", default_value = "objective")]
     emit: String,
-    /// Sizes of data axes for graph and plan.
+    /// Sizes of data axes for graph, grad and plan.
     #[arg(long, value_name = "AXIS=N", num_args = 1..)]
     size: Vec<String>,
-    /// Cells of a minibatch for graph and plan.
+    /// Cells of a minibatch for graph, grad and plan.
     #[arg(long, value_name = "N", default_value_t = 128)]
     batch: usize,
     /// Where the form goes; the standard output if not given.
@@ -34,13 +37,18 @@ pub struct CompileArgs {
 
 /// Runs `svic compile`.
 pub fn run(args: &CompileArgs) -> Outcome {
-    let (_, model) = compile_model(&args.model, &args.sets, true)?;
     let text = match args.emit.as_str() {
-        "graph" | "plan" => sized(args, &model)?,
-        form => model.compiled().emit(form).ok_or_else(|| {
-            let forms = format!("{WITHOUT_SIZES}, graph, plan");
-            Error::plain(request(format!("there is no form `{form}`")).help(format!("the forms are {forms}")))
-        })?,
+        "tokens" => dsl::inspect::tokens(&library::open(&args.model)?.text),
+        form => {
+            let (_, model) = compile_model(&args.model, &args.sets, true)?;
+            match form {
+                "graph" | "grad" | "plan" => sized(args, &model)?,
+                _ => model.compiled().emit(form).ok_or_else(|| {
+                    let d = request(format!("there is no form `{form}`"));
+                    Error::plain(d.help(format!("the forms are {FORMS}")))
+                })?,
+            }
+        }
     };
     match &args.out {
         Some(path) => crate::saved::write_aside(path, text.as_bytes())?,
@@ -50,7 +58,27 @@ pub fn run(args: &CompileArgs) -> Outcome {
 }
 
 fn sized(args: &CompileArgs, model: &Model) -> Result<String, Error> {
-    let sizes = super::sim::sizes(&args.size)?;
+    let bound = nominal(model, &super::sim::sizes(&args.size)?);
+    let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch: args.batch };
+    if args.emit != "plan" {
+        let lowered = lower(model, &bound, &request)?;
+        if args.emit == "graph" {
+            return Ok(lowered.graph.to_string());
+        }
+        let graph = lowered.with_gradients();
+        return graph.map(|g| g.to_string()).map_err(|e| Error::plain(request_of(&e)));
+    }
+    let engine = Engine::new(BackendKind::Cpu, None)?;
+    let settings = model.compiled().train().clone();
+    Ok(engine.prepare(model, &bound, &request, Some(&settings))?.exe.describe())
+}
+
+fn request_of(error: &dyn std::fmt::Display) -> dsl::diagnostic::Diagnostic {
+    request(format!("the objective cannot be differentiated: {error}"))
+}
+
+/// Sizes where nothing is known of the data: 10,000 cells, 2,000 of every other axis unless given.
+pub(super) fn nominal(model: &Model, sizes: &BTreeMap<String, usize>) -> Bound {
     let compiled = model.compiled();
     let mut bound = Bound { n_rows: 10_000, ..Bound::default() };
     for axis in compiled.axes().iter().filter(|a| a.source == AxisSource::Data) {
@@ -67,11 +95,5 @@ fn sized(args: &CompileArgs, model: &Model) -> Result<String, Error> {
             bound.sparse.insert(slot.name.clone());
         }
     }
-    let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch: args.batch };
-    if args.emit == "graph" {
-        return Ok(lower(model, &bound, &request)?.graph.to_string());
-    }
-    let engine = Engine::new(BackendKind::Cpu, None)?;
-    let settings = compiled.train().clone();
-    Ok(engine.prepare(model, &bound, &request, Some(&settings))?.exe.describe())
+    bound
 }

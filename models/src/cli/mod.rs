@@ -9,6 +9,7 @@ mod explain;
 mod fmt;
 mod import;
 mod list;
+mod new;
 mod progress;
 mod run;
 mod show;
@@ -84,6 +85,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Print a form of the compiled model.
     Compile(compile::CompileArgs),
+    /// Begin a model: write a commented program that compiles.
+    New(new::NewArgs),
     /// Put sources into canonical layout.
     Fmt(fmt::FmtArgs),
     /// Evaluate a trained model on a data file.
@@ -153,6 +156,7 @@ where
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Compile(args) => compile::run(&args),
+        Command::New(args) => new::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::List => list::run(),
