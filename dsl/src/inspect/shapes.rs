@@ -44,6 +44,7 @@ fn source(source: &AxisSource) -> String {
         AxisSource::Knob(n) => n.to_string(),
         AxisSource::Labels(labels) => format!("{}: {}", labels.len(), labels.join(", ")),
         AxisSource::Category(field) => format!("the labels of `{field}`"),
+        AxisSource::Within(axis) => format!("some of `{axis}`"),
     }
 }
 
