@@ -89,6 +89,28 @@ impl Column {
         self.values.is_empty()
     }
 
+    /// Rows `rows`, in that order; a row may be used more than once.
+    ///
+    /// # Panics
+    /// When a row is beyond the column.
+    pub fn rows(&self, rows: &[usize]) -> Column {
+        fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|&row| values[row].clone()).collect()
+        }
+        let values = match &self.values {
+            Values::Categorical { codes, categories, ordered } => Values::Categorical {
+                codes: pick(codes, rows),
+                categories: categories.clone(),
+                ordered: *ordered,
+            },
+            Values::Real(v) => Values::Real(pick(v, rows)),
+            Values::Integer(v) => Values::Integer(pick(v, rows)),
+            Values::Bool(v) => Values::Bool(pick(v, rows)),
+            Values::Strings(v) => Values::Strings(pick(v, rows)),
+        };
+        Column { values, missing: self.missing.as_ref().map(|mask| pick(mask, rows)) }
+    }
+
     /// Whether the value of `row` is missing: masked, NaN, or code −1.
     pub fn is_missing(&self, row: usize) -> bool {
         self.missing.as_ref().is_some_and(|m| m[row])

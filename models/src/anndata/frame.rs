@@ -1,14 +1,11 @@
 //! Data frames: `obs`, `var` and frames inside `obsm` and `varm`, in every layout that anndata has written.
 
-use hdf5::types::TypeDescriptor;
-use hdf5::{Dataset, Group};
-
 use super::Table;
 use super::column::{Column, Values};
 use super::error::DataError;
 use super::matrix::Dense;
 use super::records::Records;
-use super::storage::{self, Node, Place};
+use super::storage::{self, Array, Element, Group, Node, Owner, Place};
 
 /// A data frame of a file, its columns unread.
 #[derive(Clone, Debug)]
@@ -16,7 +13,7 @@ pub(super) enum Frame {
     /// A group with one member per column (since anndata 0.7).
     Group(Group),
     /// One dataset of records (before anndata 0.7), and the group `uns` that holds the labels of its categories.
-    Records(Dataset, Option<Group>),
+    Records(Array, Option<Group>),
 }
 
 /// What is known of a frame before its columns are read.
@@ -131,7 +128,7 @@ pub(super) fn read_column(
     match node {
         Node::Group(group) => read_encoded(group, place),
         Node::Dataset(data) => {
-            let categories = parent.group("__categories").ok().and_then(|g| g.dataset(name).ok());
+            let categories = old_labels(parent, name, place)?;
             match categories {
                 Some(categories) => {
                     let (codes, _) = storage::read_i64(data, place)?;
@@ -145,7 +142,16 @@ pub(super) fn read_column(
     }
 }
 
-fn is_ordered(owner: &hdf5::Location, place: &Place<'_>) -> bool {
+/// The labels of column `name` where those of all columns lie in one group, as anndata 0.7 wrote them.
+fn old_labels(parent: &Group, name: &str, place: &Place<'_>) -> Result<Option<Array>, DataError> {
+    let Some(Node::Group(all)) = storage::member(parent, "__categories", place)? else { return Ok(None) };
+    match storage::member(&all, name, place)? {
+        Some(Node::Dataset(labels)) => Ok(Some(labels)),
+        _ => Ok(None),
+    }
+}
+
+fn is_ordered<'a>(owner: impl Into<Owner<'a>>, place: &Place<'_>) -> bool {
     storage::attribute_integers(owner, "ordered", place).ok().flatten().is_some_and(|v| v == [1])
 }
 
@@ -191,19 +197,17 @@ fn read_encoded(group: &Group, place: &Place<'_>) -> Result<Column, DataError> {
 }
 
 /// Reads a plain array as a column by its element type.
-pub(super) fn read_array(data: &Dataset, place: &Place<'_>) -> Result<Column, DataError> {
+pub(super) fn read_array(data: &Array, place: &Place<'_>) -> Result<Column, DataError> {
     if data.ndim() > 1 {
         return Err(
             place.malformed(format!("a column is expected, found an array of shape {:?}", data.shape()))
         );
     }
     let values = match storage::element_type(data, place)? {
-        TypeDescriptor::Boolean => Values::Bool(storage::read_bool(data, place)?),
-        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Enum(_) => {
-            Values::Integer(storage::read_i64(data, place)?.0)
-        }
-        TypeDescriptor::Float(_) => Values::Real(storage::read_f64(data, place)?.0),
-        _ => Values::Strings(storage::read_strings(data, place)?),
+        Element::Bool => Values::Bool(storage::read_bool(data, place)?),
+        Element::Integer => Values::Integer(storage::read_i64(data, place)?.0),
+        Element::Real => Values::Real(storage::read_f64(data, place)?.0),
+        Element::Other => Values::Strings(storage::read_strings(data, place)?),
     };
     Ok(Column::new(values))
 }

@@ -102,6 +102,17 @@ impl Dense {
     }
 }
 
+impl Dense {
+    /// Rows `rows`, in that order; a row may be used more than once.
+    ///
+    /// # Panics
+    /// When a row is beyond the matrix.
+    pub fn pick(&self, rows: &[usize]) -> Dense {
+        let values = rows.iter().flat_map(|&row| self.row(row)).copied().collect();
+        Dense { n_rows: rows.len(), n_cols: self.n_cols, values }
+    }
+}
+
 impl Matrix {
     /// Number of rows.
     pub fn n_rows(&self) -> usize {

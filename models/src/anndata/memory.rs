@@ -9,7 +9,7 @@ use super::path::FieldPath;
 use super::rows::RowReader;
 use super::storage::Place;
 use super::uns::UnsValue;
-use super::write::NewAnnData;
+use super::write::{Additions, NewAnnData};
 
 /// The element called `name`.
 fn find<'a, T>(list: &'a [(String, T)], name: &str) -> Option<&'a T> {
@@ -17,6 +17,28 @@ fn find<'a, T>(list: &'a [(String, T)], name: &str) -> Option<&'a T> {
 }
 
 impl NewAnnData {
+    /// The same cells with genes `columns`, in that order, none twice; columns of `var` and the tables of genes follow.
+    pub(super) fn of_genes(&self, columns: &[usize]) -> NewAnnData {
+        let sources: Vec<Option<usize>> = columns.iter().copied().map(Some).collect();
+        let old = &self.parts;
+        let parts = Additions {
+            obs: old.obs.clone(),
+            var: old.var.iter().map(|(name, column)| (name.clone(), column.rows(columns))).collect(),
+            obsm: old.obsm.clone(),
+            varm: old.varm.iter().map(|(name, table)| (name.clone(), table.pick(columns))).collect(),
+            layers: old.layers.iter().map(|(name, m)| (name.clone(), m.with_columns(&sources))).collect(),
+            obsp: old.obsp.clone(),
+            uns: old.uns.clone(),
+            modalities: Vec::new(),
+        };
+        NewAnnData {
+            obs_names: self.obs_names.clone(),
+            var_names: columns.iter().map(|&at| self.var_names[at].clone()).collect(),
+            x: self.x.as_ref().map(|x| x.with_columns(&sources)),
+            parts,
+        }
+    }
+
     pub(super) fn names_in(&self, part: &str) -> Vec<String> {
         fn names<T>(list: &[(String, T)]) -> Vec<String> {
             let mut names: Vec<String> = list.iter().map(|(name, _)| name.clone()).collect();

@@ -10,6 +10,7 @@ mod axes;
 mod column;
 mod counts;
 mod error;
+mod formats;
 mod frame;
 mod inflate;
 mod matrix;
@@ -25,6 +26,7 @@ pub(crate) mod tests;
 mod tree;
 mod uns;
 mod write;
+mod zip;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,11 +91,23 @@ macro_rules! ask {
 impl AnnData {
     /// Opens the file at `path` and reads the names of its cells, genes, columns and modalities.
     ///
+    /// Read are `.h5ad`, `.h5mu`, zarr stores of either (a folder or a `.zip`), 10x `.h5` and folders with
+    /// `matrix.mtx`, `.loom`, tables as `.csv` or `.tsv`, and `.fcs`, each told by what it holds. Formats other than
+    /// AnnData's own are read whole.
+    ///
     /// # Errors
-    /// E0712 when there is no such file, it is a directory, not HDF5, cut short, or HDF5 but not AnnData; E0713 when
-    /// `obs` or `var` are damaged.
+    /// E0712 when there is no such file, it is of no known format, or cut short; E0713 when `obs` or `var` are
+    /// damaged, or parts of the file do not fit each other.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let root = open::open_root(path)?;
+        let root = match open::open(path)? {
+            open::Opened::Tree(root) => root,
+            open::Opened::Found(formats::Found::One(data)) => return Self::from_memory(path, *data),
+            open::Opened::Found(formats::Found::Several(parts)) => {
+                let modality =
+                    |(name, data): (String, NewAnnData)| Ok((name, Self::from_memory(path, data)?));
+                return Self::from_modalities(parts.into_iter().map(modality).collect::<Result<_, _>>()?);
+            }
+        };
         let mut data = Self::of_tree(path, String::new(), root.clone())?;
         for (name, group) in open::modality_groups(&root, path)? {
             let modality = Self::of_tree(path, format!("mod.{name}."), group)?;
@@ -102,7 +116,7 @@ impl AnnData {
         Ok(data)
     }
 
-    fn of_tree(path: &Path, prefix: String, root: hdf5::Group) -> Result<Self, DataError> {
+    fn of_tree(path: &Path, prefix: String, root: storage::Group) -> Result<Self, DataError> {
         let tree = Tree::new(path, &prefix, root)?;
         let (obs, var) = tree.headers(path, &prefix)?;
         Ok(Self {

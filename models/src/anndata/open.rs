@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use hdf5::Group;
-
 use super::error::{DataError, DataErrorKind};
-use super::storage::{self, Node, Place};
+use super::formats::{self, Found};
+use super::storage::zarr::{self, Store};
+use super::storage::{self, Group, Node, Place};
 
 /// The first eight bytes of an HDF5 file, or those after its user block.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -18,34 +18,69 @@ fn unreadable(path: &Path, message: impl Into<String>) -> DataError {
     DataError::new(DataErrorKind::Unreadable, path, "", message)
 }
 
-/// Opens the root group of an `.h5ad` or `.h5mu` file.
-pub(super) fn open_root(path: &Path) -> Result<Group, DataError> {
-    let root = open_hdf5(path)?;
-    let has = |name: &str| root.link_exists(name);
-    if has("obs") && has("var") {
-        return Ok(root);
-    }
-    let (message, help) = if has("matrix") && has("row_attrs") {
-        (
-            "this is a loom file, not AnnData".to_owned(),
-            "convert it: anndata.io.read_loom(…).write_h5ad(…)".to_owned(),
-        )
-    } else if has("matrix")
-        || storage::member_names(&root, &Place::new(path, ""))
-            .is_ok_and(|n| n.iter().any(|genome| root.link_exists(&format!("{genome}/barcodes"))))
-    {
-        (
-            "this is a 10x Genomics matrix, not AnnData".to_owned(),
-            "convert it: scanpy.read_10x_h5(…).write_h5ad(…)".to_owned(),
-        )
-    } else {
-        let names = storage::member_names(&root, &Place::new(path, "")).unwrap_or_default();
-        (
-            format!("this is HDF5 but not AnnData: `obs` and `var` are expected, found {}", shorten(&names)),
-            "write it with adata.write_h5ad(…)".to_owned(),
-        )
+/// What a path leads to.
+pub(super) enum Opened {
+    /// AnnData or MuData in a tree of groups and arrays.
+    Tree(Group),
+    /// Another format, read.
+    Found(Found),
+}
+
+/// Opens whatever is at `path`.
+pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
+    let size = match check_kind(path)? {
+        Some(size) => size,
+        None => return open_folder(path),
     };
-    Err(unreadable(path, message).with_help(help))
+    let head = read_head(path)?;
+    if let Some(start) = signature_at(&head) {
+        return open_hdf5(path, &head[start..], size);
+    }
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    if head.starts_with(b"PK") {
+        return zarr_root(Store::zip(path)?, path);
+    }
+    if formats::fcs::is_fcs(&head) {
+        return formats::fcs::read(path).map(|data| Opened::Found(Found::One(Box::new(data))));
+    }
+    if ends(&[".mtx"]) {
+        return formats::mtx::read(path).map(Opened::Found);
+    }
+    if ends(&[".csv", ".tsv", ".txt", ".tab"]) {
+        return formats::table::read(path).map(|data| Opened::Found(Found::One(Box::new(data))));
+    }
+    Err(not_known(path, &head))
+}
+
+/// A folder: a zarr store, or the three files of a 10x matrix.
+fn open_folder(path: &Path) -> Result<Opened, DataError> {
+    if ["zarr.json", ".zgroup"].iter().any(|file| path.join(file).is_file()) {
+        return zarr_root(Store::folder(path), path);
+    }
+    match formats::mtx::in_folder(path) {
+        Some(matrix) => formats::mtx::read(&matrix).map(Opened::Found),
+        None => Err(unreadable(path, "this folder is neither a zarr store nor holds one `matrix.mtx`")
+            .with_help("name the data file itself")),
+    }
+}
+
+fn zarr_root(store: Store, path: &Path) -> Result<Opened, DataError> {
+    let place = Place::new(path, "");
+    let Some(group) = zarr::Group::root(store, &place)? else {
+        return Err(unreadable(path, "it holds no zarr group at its root"));
+    };
+    let root = Group::Zarr(group);
+    if root.has("obs") && root.has("var") {
+        return Ok(Opened::Tree(root));
+    }
+    let names = storage::member_names(&root, &place)?;
+    Err(unreadable(
+        path,
+        format!("this is zarr but not AnnData: `obs` and `var` are expected, found {}", shorten(&names)),
+    )
+    .with_help("write it with adata.write_zarr(…)"))
 }
 
 /// The modalities of a file in its order, with their groups; none for a file of one.
@@ -66,40 +101,49 @@ pub(super) fn modality_groups(root: &Group, path: &Path) -> Result<Vec<(String, 
     Ok(found)
 }
 
-/// Opens any HDF5 file for reading and gives its root.
-fn open_hdf5(path: &Path) -> Result<Group, DataError> {
+/// Opens an HDF5 file whose superblock is given, and finds out which kind it is.
+fn open_hdf5(path: &Path, superblock: &[u8], size: u64) -> Result<Opened, DataError> {
     hdf5::silence_errors(true);
-    let size = check_kind(path)?;
-    let head = read_head(path)?;
-    let Some(start) = signature_at(&head) else { return Err(not_hdf5(path, &head)) };
-    if let Some(end) = declared_end(&head[start..]).filter(|&end| end > size) {
+    if let Some(end) = declared_end(superblock).filter(|&end| end > size) {
         return Err(unreadable(path, format!("the file is cut short: it has {size} bytes of {end}"))
             .with_help("it was not copied or written to its end: fetch or write it again"));
     }
-    let root = hdf5::File::open(path).and_then(|file| file.group("/"));
-    root.map_err(|e| {
+    let root = hdf5::File::open(path).and_then(|file| file.group("/")).map_err(|e| {
         unreadable(path, format!("HDF5 cannot open it: {}", storage::first_line(&e.to_string())))
             .with_help("the file may be damaged, or still open for writing elsewhere")
-    })
+    })?;
+    let root = Group::H5(root);
+    if root.has("obs") && root.has("var") {
+        return Ok(Opened::Tree(root));
+    }
+    if formats::loom::is_loom(&root) {
+        return formats::loom::read(&root, path).map(|data| Opened::Found(Found::One(Box::new(data))));
+    }
+    if let Some(names) = formats::tenx::groups(&root, path) {
+        return formats::tenx::read(&root, &names, path).map(Opened::Found);
+    }
+    let names = storage::member_names(&root, &Place::new(path, "")).unwrap_or_default();
+    Err(unreadable(
+        path,
+        format!("this is HDF5 but not AnnData: `obs` and `var` are expected, found {}", shorten(&names)),
+    )
+    .with_help("write it with adata.write_h5ad(…)"))
 }
 
-/// Checks that `path` is a regular file; gives its size in bytes.
-fn check_kind(path: &Path) -> Result<u64, DataError> {
+/// The size in bytes of the regular file at `path`; `None` for a folder.
+fn check_kind(path: &Path) -> Result<Option<u64>, DataError> {
     let about = fs::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => unreadable(path, "there is no such file"),
         std::io::ErrorKind::PermissionDenied => unreadable(path, "reading it is not permitted"),
         _ => unreadable(path, format!("it cannot be opened: {e}")),
     })?;
     if about.is_dir() {
-        let zarr = path.join(".zgroup").exists() || path.join("zarr.json").exists();
-        let help =
-            if zarr { "this is a zarr store: write it as .h5ad" } else { "name the .h5ad file itself" };
-        return Err(unreadable(path, "it is a directory").with_help(help));
+        return Ok(None);
     }
     if !about.is_file() {
         return Err(unreadable(path, "it is not a regular file"));
     }
-    Ok(about.len())
+    Ok(Some(about.len()))
 }
 
 /// The first bytes of the file, as far as a superblock may start.
@@ -118,15 +162,15 @@ fn signature_at(head: &[u8]) -> Option<usize> {
     starts.take_while(|&at| at + 8 <= head.len()).find(|&at| head[at..at + 8] == SIGNATURE)
 }
 
-fn not_hdf5(path: &Path, head: &[u8]) -> DataError {
+fn not_known(path: &Path, head: &[u8]) -> DataError {
     let found = match head {
         [] => "the file is empty",
         [0x1f, 0x8b, ..] => "it is compressed with gzip: unpack it first",
-        [b'P', b'K', ..] => "it is a zip archive",
-        _ => "it does not start as HDF5 files do",
+        _ => "it starts like none of them",
     };
-    unreadable(path, format!("not an HDF5 file: {found}"))
-        .with_help("an .h5ad file is wanted, as adata.write_h5ad(…) writes it")
+    unreadable(path, format!("not a format that is read: {found}")).with_help(
+        "read are .h5ad, .h5mu, .zarr and .zarr.zip, 10x .h5 and matrix.mtx, .loom, .csv, .tsv and .fcs",
+    )
 }
 
 /// The size in bytes that a superblock says the file has; `None` where it is not understood.

@@ -15,7 +15,18 @@ use super::column::{Column, Values};
 use super::error::DataError;
 use super::inflate;
 use super::matrix::Dense;
-use super::storage::{self, Place};
+use super::storage::{self, Array, Place, h5};
+
+/// The names of the fields of `data`; none where it holds no records.
+pub(super) fn field_names(data: &Array, place: &Place<'_>) -> Vec<String> {
+    let Array::H5(data) = data else { return Vec::new() };
+    match h5::element_type(data, place) {
+        Ok(TypeDescriptor::Compound(record)) => {
+            record.fields.iter().filter_map(|f| storage::utf8(f.name.as_bytes(), place).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
 
 /// All records of one dataset, as bytes.
 #[derive(Clone, Debug)]
@@ -31,9 +42,12 @@ impl Records {
     ///
     /// # Errors
     /// Elements that are not records, or fields that reach beyond their record.
-    pub fn read(data: &Dataset, place: &Place<'_>) -> Result<Self, DataError> {
-        let shape = storage::check_claim(data, place)?;
-        let TypeDescriptor::Compound(mut record) = storage::element_type(data, place)? else {
+    pub fn read(data: &Array, place: &Place<'_>) -> Result<Self, DataError> {
+        let Array::H5(data) = data else {
+            return Err(place.malformed("a data frame is expected, found an array"));
+        };
+        let shape = h5::check_claim(data, place)?;
+        let TypeDescriptor::Compound(mut record) = h5::element_type(data, place)? else {
             return Err(place.malformed("a data frame is expected, found a plain array"));
         };
         let &[n] = shape.as_slice() else {
@@ -109,7 +123,7 @@ impl Records {
 
 fn unsupported(found: &TypeDescriptor, place: &Place<'_>) -> DataError {
     place
-        .malformed(format!("fields of {} are not supported in this old layout", storage::describe(found)))
+        .malformed(format!("fields of {} are not supported in this old layout", h5::describe(found)))
         .with_help("read and write the file again with a current anndata")
 }
 

@@ -4,12 +4,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hdf5::Dataset;
-
 use super::error::DataError;
 use super::matrix::{Csr, Dense, Matrix};
 use super::sparse;
-use super::storage::{self, Place};
+use super::storage::{self, Array, Place};
 
 /// Reads runs of rows of one matrix. Of a sparse matrix it holds the row pointers, 8 bytes per row.
 #[derive(Clone, Debug)]
@@ -24,8 +22,8 @@ pub struct RowReader {
 #[derive(Clone, Debug)]
 enum Source {
     Whole(Arc<Matrix>),
-    Dense(Dataset),
-    Sparse { data: Dataset, indices: Dataset, indptr: Arc<Vec<u64>> },
+    Dense(Array),
+    Sparse { data: Array, indices: Array, indptr: Arc<Vec<u64>> },
 }
 
 impl RowReader {
@@ -34,14 +32,14 @@ impl RowReader {
         Self::new(place, n_rows, n_cols, Source::Whole(Arc::new(matrix)))
     }
 
-    pub(super) fn of_dense(data: Dataset, (n_rows, n_cols): (usize, usize), place: &Place<'_>) -> Self {
+    pub(super) fn of_dense(data: Array, (n_rows, n_cols): (usize, usize), place: &Place<'_>) -> Self {
         Self::new(place, n_rows, n_cols, Source::Dense(data))
     }
 
     /// `indptr` is checked by the caller against the length of `data`.
     pub(super) fn of_sparse(
-        data: Dataset,
-        indices: Dataset,
+        data: Array,
+        indices: Array,
         indptr: Vec<u64>,
         n_cols: usize,
         place: &Place<'_>,

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use hdf5::{Dataset, Group};
-
 use super::error::DataError;
 use super::matrix::{Csr, Dense, Matrix};
 use super::rows::RowReader;
-use super::storage::{self, Node, Place};
+use super::storage::{self, Array, Group, Node, Place};
 
 /// Which axis is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +34,7 @@ pub(super) fn matrix_shape(node: &Node, place: &Place<'_>) -> Result<(usize, usi
 }
 
 /// The dataset that holds the values of the matrix at `node`.
-pub(super) fn values_of(node: &Node, place: &Place<'_>) -> Result<Dataset, DataError> {
+pub(super) fn values_of(node: &Node, place: &Place<'_>) -> Result<Array, DataError> {
     match node {
         Node::Dataset(data) => Ok(data.clone()),
         Node::Group(group) => storage::dataset(group, "data", place),
@@ -52,7 +50,7 @@ fn two_axes(shape: &[usize], place: &Place<'_>) -> Result<(usize, usize), DataEr
 }
 
 /// Reads a dense matrix; a vector becomes one column.
-pub(super) fn read_dense(data: &Dataset, place: &Place<'_>) -> Result<Dense, DataError> {
+pub(super) fn read_dense(data: &Array, place: &Place<'_>) -> Result<Dense, DataError> {
     two_axes(&data.shape(), place)?;
     let (values, shape) = storage::read_f32(data, place)?;
     let (n_rows, n_cols) =
@@ -101,6 +99,17 @@ fn sparse_header(group: &Group, place: &Place<'_>) -> Result<(Format, usize, usi
 /// or given twice. The message names the first row (or column, where columns are compressed).
 pub(super) fn read_sparse(group: &Group, place: &Place<'_>) -> Result<Csr, DataError> {
     let (format, n_rows, n_cols) = sparse_header(group, place)?;
+    read_compressed(group, format, n_rows, n_cols, place)
+}
+
+/// Reads `data`, `indices` and `indptr` of `group` as a matrix of `n_rows` by `n_cols`, compressed along `format`.
+pub(super) fn read_compressed(
+    group: &Group,
+    format: Format,
+    n_rows: usize,
+    n_cols: usize,
+    place: &Place<'_>,
+) -> Result<Csr, DataError> {
     let (major, minor) = if format == Format::Rows { (n_rows, n_cols) } else { (n_cols, n_rows) };
     let (values, _) = storage::read_f32(&storage::dataset(group, "data", place)?, &place.child("data"))?;
     let indptr = read_pointers(group, major, values.len(), place)?;
@@ -158,7 +167,7 @@ fn read_all_indices(
 
 /// The indices at positions `span`, checked against the length of their axis.
 pub(super) fn read_indices(
-    data: &Dataset,
+    data: &Array,
     minor: usize,
     span: Range<usize>,
     place: &Place<'_>,

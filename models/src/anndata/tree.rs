@@ -2,19 +2,16 @@
 
 use std::path::Path;
 
-use hdf5::Group;
-use hdf5::types::TypeDescriptor;
-
 use super::Table;
 use super::column::Column;
 use super::error::DataError;
 use super::frame::{self, Frame, FrameHeader};
 use super::matrix::{Dense, Matrix};
 use super::path::FieldPath;
-use super::records::Records;
+use super::records::{self, Records};
 use super::rows::RowReader;
 use super::sparse;
-use super::storage::{self, Node, Place};
+use super::storage::{self, Group, Node, Place};
 use super::uns::{self, UnsValue};
 
 /// What `uns.neighbors` held that is in `obsp` now.
@@ -68,22 +65,14 @@ impl Tree {
 
     /// The names in group `part`, sorted; fields of a record where it is of the old layout; none where it is absent.
     pub fn names_in(&self, part: &str) -> Vec<String> {
-        let file = self.root.filename();
-        let place = Place::new(Path::new(&file), part);
-        if part == "obsp" && !self.root.link_exists("obsp") {
+        let place = Place::new(Path::new(""), part);
+        if part == "obsp" && !self.root.has("obsp") {
             let old = |name: &&&str| matches!(self.old_neighbours(name, &place), Ok(Some(_)));
             return NEIGHBOURS.iter().filter(old).map(|name| (*name).to_owned()).collect();
         }
         let mut names = match storage::member(&self.root, part, &place) {
             Ok(Some(Node::Group(group))) => storage::member_names(&group, &place).unwrap_or_default(),
-            Ok(Some(Node::Dataset(data))) => match storage::element_type(&data, &place) {
-                Ok(TypeDescriptor::Compound(record)) => record
-                    .fields
-                    .iter()
-                    .filter_map(|f| storage::utf8(f.name.as_bytes(), &place).ok())
-                    .collect(),
-                _ => Vec::new(),
-            },
+            Ok(Some(Node::Dataset(data))) => records::field_names(&data, &place),
             _ => Vec::new(),
         };
         names.sort();
@@ -187,7 +176,7 @@ impl Tree {
             FieldPath::Layer(name) => under("layers", name),
             FieldPath::Obsm(name) => under("obsm", name),
             FieldPath::Varm(name) => under("varm", name),
-            FieldPath::Obsp(name) if self.root.link_exists("obsp") => under("obsp", name),
+            FieldPath::Obsp(name) if self.root.has("obsp") => under("obsp", name),
             FieldPath::Obsp(name) => self.old_neighbours(name, place),
             FieldPath::Varp(name) => under("varp", name),
             FieldPath::Uns(names) => {

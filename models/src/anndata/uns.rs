@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hdf5::Dataset;
-use hdf5::types::TypeDescriptor;
-
 use super::column::Values;
 use super::error::DataError;
 use super::frame;
-use super::storage::{self, Node, Place};
+use super::storage::{self, Array, Element, Node, Place};
 
 /// How deep dictionaries may be nested.
 const MAX_DEPTH: usize = 32;
@@ -91,14 +88,14 @@ fn read_nested(
     }
 }
 
-fn read_dataset(data: &Dataset, place: &Place<'_>) -> Result<UnsValue, DataError> {
+fn read_dataset(data: &Array, place: &Place<'_>) -> Result<UnsValue, DataError> {
     let scalar = data.ndim() == 0;
     match storage::element_type(data, place)? {
-        TypeDescriptor::Boolean => {
+        Element::Bool => {
             let values = storage::read_bool(data, place)?;
             Ok(if scalar && values.len() == 1 { UnsValue::Bool(values[0]) } else { UnsValue::Bools(values) })
         }
-        TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Enum(_) => {
+        Element::Integer => {
             let (values, shape) = storage::read_i64(data, place)?;
             Ok(if scalar && values.len() == 1 {
                 UnsValue::Integer(values[0])
@@ -106,7 +103,7 @@ fn read_dataset(data: &Dataset, place: &Place<'_>) -> Result<UnsValue, DataError
                 UnsValue::Integers(shape, values)
             })
         }
-        TypeDescriptor::Float(_) => {
+        Element::Real => {
             let (values, shape) = storage::read_f64(data, place)?;
             Ok(if scalar && values.len() == 1 {
                 UnsValue::Real(values[0])
@@ -114,7 +111,7 @@ fn read_dataset(data: &Dataset, place: &Place<'_>) -> Result<UnsValue, DataError
                 UnsValue::Reals(shape, values)
             })
         }
-        _ => {
+        Element::Other => {
             let mut values = storage::read_strings(data, place)?;
             Ok(match values.pop() {
                 Some(text) if scalar => UnsValue::Text(text),

@@ -140,3 +140,8 @@ fn anndata_files() {
 fn mudata_files() {
     check_files(|name| name.ends_with(".h5mu"), 5);
 }
+
+#[test]
+fn files_of_other_formats() {
+    check_files(|name| !name.ends_with(".h5ad") && !name.ends_with(".h5mu"), 14);
+}

@@ -15,6 +15,7 @@ use super::column::Column;
 use super::error::{DataError, DataErrorKind};
 use super::frame::Frame;
 use super::matrix::{Dense, Matrix};
+use super::storage::{self, Node, Place};
 use super::tree::Tree;
 use super::uns::UnsValue;
 use super::{AnnData, Content};
@@ -286,7 +287,9 @@ fn check_uns(name: &str, value: &UnsValue) -> Result<(), String> {
 
 /// Refuses to add to parts that lie in one dataset of records, which cannot grow.
 fn check_layout(data: &Tree, additions: &Additions, output: &Path) -> Result<(), DataError> {
-    let is_dataset = |part: &str| data.root.dataset(part).is_ok();
+    let place = Place::new(output, "");
+    let is_dataset =
+        |part: &str| matches!(storage::member(&data.root, part, &place), Ok(Some(Node::Dataset(_))));
     let asked = [
         ("obs", !additions.obs.is_empty() && matches!(data.obs, Frame::Records(..))),
         ("var", !additions.var.is_empty() && matches!(data.var, Frame::Records(..))),

@@ -103,6 +103,20 @@ def tenx_h5(path):
     return out
 
 
+def loom(path):
+    with loompy.connect(path, "r", validate=False) as f:
+        cells = next((n for n in ("CellID", "obs_names") if n in f.ca), None)
+        genes = next((n for n in ("Gene", "var_names") if n in f.ra), None)
+        tables = {n: f.ca[n] for n in f.ca if np.ndim(f.ca[n]) == 2}
+        if tables:  # which anndata cannot read unless told their columns
+            out = {f"obsm.{n}": matrix(v) for n, v in tables.items()}
+            out["X"] = matrix(f[:, :].T)
+            out["var_names"] = labels(f.ra[genes])
+            out.update({f"obs.{n}": column(pd.Series(f.ca[n])) for n in f.ca if n not in tables})
+            return out
+    return anndata_values(anndata.io.read_loom(path, obs_names=cells, var_names=genes))
+
+
 def fcs(path):
     meta, data = fcsparser.parse(str(path), reformat_meta=False, channel_naming="$PnN")
     return {"X": matrix(data.to_numpy()), "var_names": labels(data.columns)}
@@ -116,7 +130,7 @@ def read(path):
     if path.suffix == ".h5":
         return tenx_h5(path)
     if path.suffix == ".loom":
-        return anndata_values(anndata.io.read_loom(path))
+        return loom(path)
     if path.suffix == ".csv":
         return anndata_values(anndata.io.read_csv(path))
     if path.suffix == ".fcs":

@@ -1,105 +1,49 @@
-//! The gate to HDF5: everything read passes here, and nothing is allocated before its size is believed.
+//! Groups and datasets of HDF5.
 //!
 //! A file is not trusted. A dataset may claim any shape, so its claim is compared with the bytes it really occupies
 //! ([`check_claim`]); links and storage outside the file are refused; text is checked for UTF-8; enums are read as
 //! integers, because a stored `bool` may hold any byte.
 
 use std::ops::Range;
-use std::path::Path;
 
 use hdf5::types::{FixedAscii, FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5::{Container, Dataset, Group, H5Type};
 
-use super::error::{DataError, DataErrorKind};
+use super::{Node, Place, checked_span, exact_f32, room, utf8};
+use crate::anndata::error::DataError;
 
 /// The most that compression may have shrunk data, in bytes out per byte in (deflate reaches 1032).
-const MAX_RATIO: u64 = 1100;
+pub(super) const MAX_RATIO: u64 = 1100;
 /// Claims up to this many bytes pass whatever they occupy.
-const FREE_BYTES: u64 = 1 << 20;
+pub(super) const FREE_BYTES: u64 = 1 << 20;
 /// No element of a file may claim more bytes than this.
-const MAX_BYTES: u64 = 1 << 40;
+pub(super) const MAX_BYTES: u64 = 1 << 40;
 /// How many elements are read at a time.
 const BLOCK: usize = 1 << 20;
 /// The most elements an attribute may have.
 const MAX_ATTRIBUTE: usize = 1 << 24;
 
-/// Where a reader is: the file, and the field as its user addresses it.
-#[derive(Clone, Debug)]
-pub(super) struct Place<'a> {
-    /// The file.
-    pub file: &'a Path,
-    /// The field, such as `obs.batch`.
-    pub field: String,
-}
-
-impl<'a> Place<'a> {
-    /// The place of `field` in `file`.
-    pub fn new(file: &'a Path, field: impl Into<String>) -> Self {
-        Self { file, field: field.into() }
-    }
-
-    /// The place of the part `name` of this field.
-    pub fn child(&self, name: &str) -> Self {
-        let field = if self.field.is_empty() { name.to_owned() } else { format!("{}/{name}", self.field) };
-        Self { file: self.file, field }
-    }
-
-    /// An error: damaged, inconsistent or unsupported.
-    pub fn malformed(&self, message: impl Into<String>) -> DataError {
-        DataError::new(DataErrorKind::Malformed, self.file, self.field.clone(), message)
-    }
-
-    /// An error: there is no such field.
-    pub fn absent(&self, message: impl Into<String>) -> DataError {
-        DataError::new(DataErrorKind::Absent, self.file, self.field.clone(), message)
-    }
-
-    /// An error that the HDF5 library reported while doing `doing`.
-    pub fn hdf5(&self, doing: &str, error: &hdf5::Error) -> DataError {
-        self.malformed(format!("HDF5 cannot {doing}: {}", first_line(&error.to_string())))
-            .with_help("the file may be damaged: check it with `h5dump -H`, or fetch it again")
-    }
-}
-
-/// The first line of an error text, without the trailing period.
-///
-/// The text may quote names of the file, which the HDF5 interface does not check for UTF-8.
-pub(super) fn first_line(text: &str) -> String {
-    String::from_utf8_lossy(text.as_bytes())
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.')
-        .to_owned()
-}
-
-/// A named member of a group.
-#[derive(Clone, Debug)]
-pub(super) enum Node {
-    /// A group: data frames, sparse matrices, dictionaries.
-    Group(Group),
-    /// A dataset: arrays and scalars.
-    Dataset(Dataset),
-}
-
 /// The member `name` of `group`, or `None` if there is none.
 pub(super) fn member(group: &Group, name: &str, place: &Place<'_>) -> Result<Option<Node>, DataError> {
-    if name.is_empty() || name == "." || name.contains('/') || name.contains('\0') || !group.link_exists(name)
-    {
+    if !group.link_exists(name) {
         return Ok(None);
     }
     let home = group.filename();
     let foreign =
         || place.malformed("it is a link to another file").with_help("copy the data into this file");
     if let Ok(found) = group.group(name) {
-        return if found.filename() == home { Ok(Some(Node::Group(found))) } else { Err(foreign()) };
+        return if found.filename() == home {
+            Ok(Some(Node::Group(super::Group::H5(found))))
+        } else {
+            Err(foreign())
+        };
     }
     let found = group.dataset(name).map_err(|e| place.hdf5("open it", &e))?;
-    if found.filename() == home { Ok(Some(Node::Dataset(found))) } else { Err(foreign()) }
+    if found.filename() == home { Ok(Some(Node::Dataset(super::Array::H5(found)))) } else { Err(foreign()) }
 }
 
 /// The names of the members of `group`, sorted.
-pub(super) fn member_names(group: &Group, place: &Place<'_>) -> Result<Vec<String>, DataError> {
+pub(in crate::anndata) fn member_names(group: &Group, place: &Place<'_>) -> Result<Vec<String>, DataError> {
     let names = group.member_names().map_err(|e| place.hdf5("list it", &e))?;
     // The HDF5 interface gives names unchecked.
     let mut names = names.iter().map(|n| utf8(n.as_bytes(), place)).collect::<Result<Vec<_>, _>>()?;
@@ -107,18 +51,11 @@ pub(super) fn member_names(group: &Group, place: &Place<'_>) -> Result<Vec<Strin
     Ok(names)
 }
 
-/// The member `name` of `group`, which must be a dataset.
-pub(super) fn dataset(group: &Group, name: &str, place: &Place<'_>) -> Result<Dataset, DataError> {
-    let place = place.child(name);
-    match member(group, name, &place)? {
-        Some(Node::Dataset(found)) => Ok(found),
-        Some(Node::Group(_)) => Err(place.malformed("a dataset is expected, a group was found")),
-        None => Err(place.malformed("it is missing")),
-    }
-}
-
 /// The element type of `data`.
-pub(super) fn element_type(data: &Container, place: &Place<'_>) -> Result<TypeDescriptor, DataError> {
+pub(in crate::anndata) fn element_type(
+    data: &Container,
+    place: &Place<'_>,
+) -> Result<TypeDescriptor, DataError> {
     data.dtype().and_then(|t| t.to_descriptor()).map_err(|e| place.hdf5("understand its type", &e))
 }
 
@@ -126,7 +63,7 @@ pub(super) fn element_type(data: &Container, place: &Place<'_>) -> Result<TypeDe
 ///
 /// # Errors
 /// More bytes than its storage could unpack to, storage outside the file, a filter that is not available.
-pub(super) fn check_claim(data: &Dataset, place: &Place<'_>) -> Result<Vec<usize>, DataError> {
+pub(in crate::anndata) fn check_claim(data: &Dataset, place: &Place<'_>) -> Result<Vec<usize>, DataError> {
     let plan = data.dcpl().map_err(|e| place.hdf5("read its layout", &e))?;
     let outside = !plan.external().is_empty() || plan.layout() == hdf5::dataset::Layout::Virtual;
     if outside {
@@ -152,7 +89,7 @@ pub(super) fn check_claim(data: &Dataset, place: &Place<'_>) -> Result<Vec<usize
     Ok(shape)
 }
 
-fn check_bytes(
+pub(super) fn check_bytes(
     shape: &[usize],
     width: usize,
     bound: u64,
@@ -236,41 +173,8 @@ fn for_each_block<T: H5Type>(
     Ok(())
 }
 
-/// The rows asked for: all where none are.
-fn checked_span(
-    span: Option<Range<usize>>,
-    shape: &[usize],
-    place: &Place<'_>,
-) -> Result<Range<usize>, DataError> {
-    let n_rows = shape.first().copied().unwrap_or(0);
-    match span {
-        None => Ok(0..n_rows),
-        Some(span) if span.start <= span.end && span.end <= n_rows && shape.len() <= 3 => Ok(span),
-        Some(span) => Err(place.malformed(format!("rows {span:?} of {n_rows} are asked for"))),
-    }
-}
-
-/// A vector with room for `n` elements, or an error instead of an abort.
-pub(super) fn room<T>(n: usize, place: &Place<'_>) -> Result<Vec<T>, DataError> {
-    let mut values = Vec::new();
-    values
-        .try_reserve_exact(n)
-        .map_err(|_| place.malformed(format!("there is not enough memory for its {n} elements")))?;
-    Ok(values)
-}
-
-/// All elements of `data` as f32, row-major, and its shape.
-///
-/// f64 is rounded to the nearest f32.
-///
-/// # Errors
-/// Not numbers; an integer that f32 cannot hold exactly (beyond 2^24); a finite f64 beyond the range of f32.
-pub(super) fn read_f32(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f32>, Vec<usize>), DataError> {
-    read_f32_rows(data, None, place)
-}
-
-/// As [`read_f32`], of rows `span` alone where it is given; the shape is that of what was read.
-pub(super) fn read_f32_rows(
+/// See [`super::read_f32_rows`].
+pub(in crate::anndata) fn read_f32_rows(
     data: &Dataset,
     span: Option<Range<usize>>,
     place: &Place<'_>,
@@ -325,7 +229,11 @@ pub(super) fn read_f32_rows(
 }
 
 /// About the first `n` elements of `data` as f32, whole rows; for a look before all is read.
-pub(super) fn first_f32(data: &Dataset, n: usize, place: &Place<'_>) -> Result<Vec<f32>, DataError> {
+pub(in crate::anndata) fn first_f32(
+    data: &Dataset,
+    n: usize,
+    place: &Place<'_>,
+) -> Result<Vec<f32>, DataError> {
     let shape = check_claim(data, place)?;
     if shape.contains(&0) {
         return Ok(Vec::new());
@@ -340,22 +248,12 @@ pub(super) fn first_f32(data: &Dataset, n: usize, place: &Place<'_>) -> Result<V
     Ok(wide.into_iter().map(|v| v as f32).collect())
 }
 
-fn exact_f32(value: i128, place: &Place<'_>) -> Result<f32, DataError> {
-    let narrow = value as f32;
-    if narrow as i128 == value {
-        return Ok(narrow);
-    }
-    Err(place.malformed(format!("it holds {value}, which 32-bit floating point cannot represent exactly")).with_help(
-        "counts this large are unusual: check the matrix, or convert it to floating point if rounding is acceptable",
-    ))
-}
-
 fn not_numbers(found: &TypeDescriptor, place: &Place<'_>) -> DataError {
     place.malformed(format!("numbers are expected, found {}", describe(found)))
 }
 
 /// What elements of type `found` are, in words; names inside a type are left out because they may not be text.
-pub(super) fn describe(found: &TypeDescriptor) -> &'static str {
+pub(in crate::anndata) fn describe(found: &TypeDescriptor) -> &'static str {
     match found {
         TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => "integers",
         TypeDescriptor::Float(_) => "floating-point numbers",
@@ -373,7 +271,10 @@ pub(super) fn describe(found: &TypeDescriptor) -> &'static str {
 }
 
 /// All elements of `data` as f64 and its shape; integers beyond 2^53 are rounded.
-pub(super) fn read_f64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f64>, Vec<usize>), DataError> {
+pub(in crate::anndata) fn read_f64(
+    data: &Dataset,
+    place: &Place<'_>,
+) -> Result<(Vec<f64>, Vec<usize>), DataError> {
     let shape = check_claim(data, place)?;
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
@@ -408,16 +309,8 @@ pub(super) fn read_f64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<f64>, V
     Ok((out, shape))
 }
 
-/// All elements of `data`, integers or booleans, as i64, and its shape.
-///
-/// # Errors
-/// Other element types; an unsigned value beyond i64.
-pub(super) fn read_i64(data: &Dataset, place: &Place<'_>) -> Result<(Vec<i64>, Vec<usize>), DataError> {
-    read_i64_rows(data, None, place)
-}
-
-/// As [`read_i64`], of rows `span` alone where it is given; the shape is that of what was read.
-pub(super) fn read_i64_rows(
+/// See [`super::read_i64_rows`].
+pub(in crate::anndata) fn read_i64_rows(
     data: &Dataset,
     span: Option<Range<usize>>,
     place: &Place<'_>,
@@ -459,16 +352,11 @@ pub(super) fn read_i64_rows(
     Ok((out, shape))
 }
 
-/// All elements of `data`, a boolean array, and nothing else.
-pub(super) fn read_bool(data: &Dataset, place: &Place<'_>) -> Result<Vec<bool>, DataError> {
-    Ok(read_i64(data, place)?.0.into_iter().map(|v| v != 0).collect())
-}
-
 /// All elements of `data`, texts of fixed or variable length.
 ///
 /// # Errors
 /// Other element types; text that is not UTF-8.
-pub(super) fn read_strings(data: &Dataset, place: &Place<'_>) -> Result<Vec<String>, DataError> {
+pub(in crate::anndata) fn read_strings(data: &Dataset, place: &Place<'_>) -> Result<Vec<String>, DataError> {
     let shape = check_claim(data, place)?;
     let kind = element_type(data, place)?;
     let n: usize = shape.iter().product();
@@ -538,17 +426,10 @@ fn push_texts<T: H5Type>(
     Ok(())
 }
 
-/// `bytes` as text.
-pub(super) fn utf8(bytes: &[u8], place: &Place<'_>) -> Result<String, DataError> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
-        place.malformed(format!("`{}` is not UTF-8 text", String::from_utf8_lossy(bytes).escape_debug()))
-    })
-}
-
 /// The texts in attribute `name` of `owner`, one if it is a scalar; `None` if it is absent.
 ///
 /// An empty attribute of any type is an empty list, as older versions of anndata wrote it.
-pub(super) fn attribute_texts(
+pub(in crate::anndata) fn attribute_texts(
     owner: &hdf5::Location,
     name: &str,
     place: &Place<'_>,
@@ -563,14 +444,8 @@ pub(super) fn attribute_texts(
     Ok(Some(out))
 }
 
-/// The one text in attribute `name` of `owner`; `None` if it is absent or not one text.
-pub(super) fn attribute_text(owner: &hdf5::Location, name: &str, place: &Place<'_>) -> Option<String> {
-    let mut texts = attribute_texts(owner, name, place).ok().flatten()?;
-    if texts.len() == 1 { texts.pop() } else { None }
-}
-
 /// The integers in attribute `name` of `owner`; `None` if it is absent.
-pub(super) fn attribute_integers(
+pub(in crate::anndata) fn attribute_integers(
     owner: &hdf5::Location,
     name: &str,
     place: &Place<'_>,
