@@ -73,7 +73,7 @@ pub struct AnnData {
 #[derive(Clone, Debug)]
 enum Content {
     /// In a file of groups and arrays as anndata lays them out.
-    Tree(Tree),
+    Tree(Box<Tree>),
     /// In memory: read from another format.
     Memory(Arc<NewAnnData>),
 }
@@ -122,7 +122,7 @@ impl AnnData {
         Ok(Self {
             file: path.to_path_buf(),
             prefix,
-            content: Content::Tree(tree),
+            content: Content::Tree(Box::new(tree)),
             obs,
             var,
             modalities: Vec::new(),

@@ -30,8 +30,7 @@ pub(in super::super) fn read(path: &Path) -> Result<NewAnnData, DataError> {
     if !has_header {
         table.add(&header, &mut lines)?;
     }
-    loop {
-        let Some(line) = lines.next()? else { break };
+    while let Some(line) = lines.next()? {
         if line.trim().is_empty() {
             continue;
         }

@@ -88,11 +88,11 @@ fn read_group(group: &Group, place: &Place<'_>) -> Result<NewAnnData, DataError>
     Ok(NewAnnData { obs_names: barcodes, var_names: names, x: Some(Matrix::Csr(x)), parts })
 }
 
+/// Names of features, and columns about them.
+type Features = (Vec<String>, Vec<(String, Column)>);
+
 /// The names of the features, and what is said of each.
-fn read_features(
-    features: &Group,
-    place: &Place<'_>,
-) -> Result<(Vec<String>, Vec<(String, Column)>), DataError> {
+fn read_features(features: &Group, place: &Place<'_>) -> Result<Features, DataError> {
     let id = strings(features, "id", place)?;
     let name = strings(features, "name", place)?;
     let names =

@@ -7,6 +7,7 @@ pub(super) mod zarr;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use hdf5::types::TypeDescriptor;
 
@@ -68,7 +69,7 @@ pub(in crate::anndata) enum Group {
     /// Of an HDF5 file.
     H5(hdf5::Group),
     /// Of a zarr store.
-    Zarr(zarr::Group),
+    Zarr(Arc<zarr::Group>),
 }
 
 /// An array of numbers or texts of any number of axes; a scalar has none.
@@ -77,7 +78,7 @@ pub(in crate::anndata) enum Array {
     /// Of an HDF5 file.
     H5(hdf5::Dataset),
     /// Of a zarr store.
-    Zarr(zarr::Array),
+    Zarr(Arc<zarr::Array>),
 }
 
 /// A named member of a group.

@@ -108,7 +108,7 @@ pub(super) fn unshuffle(bytes: &[u8], width: usize) -> Vec<u8> {
 /// bytes beyond whole elements never are.
 fn unshuffle_bits(bytes: &[u8], width: usize) -> Vec<u8> {
     let n = bytes.len().checked_div(width).unwrap_or(0);
-    if n % 8 != 0 {
+    if !n.is_multiple_of(8) {
         return bytes.to_vec();
     }
     let mut out = bytes.to_vec();

@@ -10,6 +10,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::{Node, Place};
@@ -50,7 +52,7 @@ fn attributes_of(map: &mut Map<String, Value>) -> Map<String, Value> {
 
 impl Group {
     /// The group at the root of `store`; `None` if there is none.
-    pub fn root(store: Store, place: &Place<'_>) -> Result<Option<Self>, DataError> {
+    pub fn root(store: Store, place: &Place<'_>) -> Result<Option<Arc<Self>>, DataError> {
         match node(&store, "", place)? {
             Some(Node::Group(super::Group::Zarr(group))) => Ok(Some(group)),
             _ => Ok(None),
@@ -86,11 +88,11 @@ impl Group {
 fn node(store: &Store, path: &str, place: &Place<'_>) -> Result<Option<Node>, DataError> {
     let group = |attributes| {
         let group = Group { store: store.clone(), path: path.to_owned(), attributes };
-        Some(Node::Group(super::Group::Zarr(group)))
+        Some(Node::Group(super::Group::Zarr(Arc::new(group))))
     };
     let array = |meta, attributes| {
         let array = Array::new(store.clone(), path.to_owned(), meta, attributes);
-        Some(Node::Dataset(super::Array::Zarr(array)))
+        Some(Node::Dataset(super::Array::Zarr(Arc::new(array))))
     };
     if let Some(mut about) = object(store, &joined(path, "zarr.json"), place)? {
         let attributes = attributes_of(&mut about);
