@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod command;
+mod gradients;
 mod noise;
 mod parity;
 mod run;

@@ -31,8 +31,9 @@ pub fn read(bytes: &[u8]) -> Result<State, String> {
                 let tensor = tensor(value, root, &entries).map_err(|e| format!("`{name}`: {e}"))?;
                 state.tensors.insert(name.to_owned(), tensor);
             }
-            // Metadata beside the tensors.
+            // Metadata beside the tensors; scvi-tools keeps Pyro's parameter store among them, as a dictionary.
             _ if inner.is_none() => {}
+            Value::Map(_) => {}
             other => return Err(format!("`{name}` is not a tensor but {}", describe(other))),
         }
     }
@@ -174,6 +175,30 @@ mod tests {
         assert_eq!(read.tensors["w"], Tensor { shape: vec![2, 2], values: vec![1.0, 3.0, 2.0, 4.0] });
         let short = archive(&[("m/data.pkl", &state()), ("m/data/0", &numbers[..8])]);
         assert!(super::read(&short).unwrap_err().contains("`w`"));
+    }
+
+    #[test]
+    fn a_dictionary_among_the_tensors_is_passed_over() {
+        // {'model_state_dict': {'pyro_param_store': {}, 'w': 3}}
+        let key = |k: &str| [b"X".as_slice(), &(k.len() as u32).to_le_bytes(), k.as_bytes()].concat();
+        let pickle = |value: &[u8]| {
+            let parts: [&[u8]; 7] = [
+                b"\x80\x02}",
+                &key("model_state_dict"),
+                b"}(",
+                &key("pyro_param_store"),
+                b"}",
+                &key("w"),
+                value,
+            ];
+            let mut p = parts.concat();
+            p.extend(b"us.");
+            p
+        };
+        let error = read(&archive(&[("m/data.pkl", &pickle(b"K\x03"))])).unwrap_err();
+        assert!(error.contains("`w` is not a tensor"), "{error}");
+        let error = read(&archive(&[("m/data.pkl", &pickle(b"}"))])).unwrap_err();
+        assert!(error.contains("no tensors"), "{error}");
     }
 
     #[test]

@@ -65,8 +65,13 @@ fn probes(
         .values
         .chunks(tensors["out.z"].shape[1])
         .all(|r| (r.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+    // Of a logistic normal, the base's moments have no expression of their own: z at zero noise is the softmax of qz_m,
+    // and the divergence of each cell pins qz_v.
     if normal {
         all.extend([("qz_m", "mean(z)"), ("qz_v", "var(z)")]);
+    }
+    if tensors.contains_key("out.ql_m") {
+        all.push(("ql_m", "log(library)"));
     }
     all.push(match model {
         "scvi_latent_library" => ("library", "log(library)"),

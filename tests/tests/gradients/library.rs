@@ -1,0 +1,83 @@
+//! Every parameter of every model of the library, under every choice of every option, in both modes.
+
+use super::made::{Made, bound, variables};
+use super::{Differentiated, KEY};
+use autodiff_runtime::backend::reference::evaluate;
+use dsl::{Bound, Compiled, Mode, Purpose, Request, VariableKind};
+use std::collections::BTreeMap;
+
+const N_CELLS: usize = 6;
+
+/// Each option alone at each of its values, beside the defaults.
+fn settings(c: &Compiled) -> Vec<Vec<(String, String)>> {
+    let mut all = vec![vec![]];
+    for o in c.options() {
+        let values: Vec<String> = match o.choices[..] {
+            [] if o.value.parse::<bool>().is_ok() => vec!["true".into(), "false".into()],
+            [] if o.name == "layers" => vec!["2".into()],
+            [] => vec![],
+            ref words => words.to_vec(),
+        };
+        all.extend(values.into_iter().filter(|v| *v != o.value).map(|v| vec![(o.name.clone(), v)]));
+    }
+    all
+}
+
+fn statistics(c: &Compiled, b: &Bound) -> BTreeMap<String, Vec<f64>> {
+    let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: b.n_rows };
+    let l = crate::lowered(c, b, &request);
+    let made = Made::new(c, b, &l, &BTreeMap::new(), 0.0);
+    let wanted: Vec<_> = l.graph.outputs().iter().map(|o| o.1).collect();
+    let values = evaluate(&l.graph, &wanted, &variables(&l), &made.feeds(), KEY).expect("statistics run");
+    l.graph.outputs().iter().map(|o| o.0.clone()).zip(values).collect()
+}
+
+/// Disagreements of one configuration in one mode, and how many entries were compared.
+fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
+    let b = bound(c, N_CELLS);
+    let stats = statistics(c, &b);
+    let l = crate::lowered(c, &b, &Request { purpose: Purpose::Objective, mode, n_batch: N_CELLS });
+    // In the middle of a warm-up every weight is strictly between 0 and 1.
+    let made = Made::new(c, &b, &l, &stats, 100.0);
+    let loss = l.graph.find_output("loss").expect("an objective has a loss");
+    let trained = l.variables.iter().filter(|v| v.kind == VariableKind::Trained);
+    let trained = trained.filter_map(|v| l.graph.find_variable(&v.name)).collect();
+    let variables = variables(&l);
+    Differentiated { graph: &l.graph, loss, trained, feeds: &made.feeds(), variables: &variables }
+        .disagreements()
+}
+
+#[test]
+fn every_parameter_of_every_library_model_under_every_choice() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
+    let mut models: Vec<String> = std::fs::read_dir(folder)
+        .expect("the library is checked in")
+        .map(|e| e.expect("a readable folder").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "svi"))
+        .map(|p| p.file_stem().expect("a file").to_string_lossy().into_owned())
+        .collect();
+    models.sort();
+    let small = [("latent", "2"), ("hidden", "3"), ("dropout", "0.3")];
+    let mut wrong = vec![];
+    let mut compared = 0;
+    for model in &models {
+        let known = crate::library_model(model, &[]);
+        let has =
+            |n: &str| known.options().iter().any(|o| o.name == n) || known.axes().iter().any(|a| a.name == n);
+        let small = small.iter().filter(|(n, _)| has(n)).map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        let small: Vec<_> = small.collect();
+        for mut sets in settings(&known) {
+            let what = format!("{model} {sets:?}");
+            sets.extend(small.clone());
+            let c = crate::library_model(model, &sets);
+            for mode in [Mode::Train, Mode::Evaluate] {
+                let (found, n) = check(&c, mode);
+                compared += n;
+                wrong.extend(found.into_iter().map(|f| format!("{what} {mode:?}: {f}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("{compared} entries of gradients compared");
+    assert!(compared > 1000);
+}

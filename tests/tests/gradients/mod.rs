@@ -1,0 +1,110 @@
+//! Every gradient three ways in double precision: the compiled CPU back end, dfdx's tape, and central differences of the
+//! plain evaluator. The three share no derivative.
+
+mod families;
+mod library;
+mod made;
+
+use autodiff_runtime::backend::Backend;
+use autodiff_runtime::backend::cpu::CpuBackend;
+use autodiff_runtime::backend::dfdx::DfdxBackend;
+use autodiff_runtime::backend::reference::evaluate;
+use autodiff_runtime::graph::VariableId;
+use autodiff_runtime::{Feed, Graph, NodeId, Program, StepKey, Training, Variables};
+use std::collections::BTreeMap;
+
+const KEY: StepKey = StepKey { seed: 5, step: 2 };
+
+/// Two compiled gradients may differ by this much, relative to the largest entry of the variable's gradient or to the
+/// loss's own rounding, whichever is larger.
+const BETWEEN_BACK_ENDS: f64 = 1e-9;
+/// The same for central differences, whose own error is of order h² = 1e-10 times a third derivative, and 1e-16/h.
+const TO_DIFFERENCES: f64 = 2e-6;
+
+/// A scalar of a graph, what it depends on, and where.
+pub struct Differentiated<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// The scalar.
+    pub loss: NodeId,
+    /// With respect to what.
+    pub trained: Vec<VariableId>,
+    /// Data of the inputs.
+    pub feeds: &'a [Feed<'a, f64>],
+    /// All variables.
+    pub variables: &'a Variables<f64>,
+}
+
+/// Gradients by variable name.
+type Gradients = BTreeMap<String, Vec<f64>>;
+
+impl Differentiated<'_> {
+    /// What disagrees, one line each; empty when all three agree. Also the number of entries compared.
+    pub fn disagreements(&self) -> (Vec<String>, usize) {
+        let cpu = self.compiled(&CpuBackend { threads: 2, level: 1 });
+        let tape = self.compiled(&DfdxBackend);
+        let differences = self.differences();
+        let floor = 1e-3 * self.loss_at(self.variables).abs().max(1.0);
+        let mut wrong = vec![];
+        let mut n = 0;
+        for (name, a) in &cpu {
+            for (other, what, allowed) in
+                [(&tape, "dfdx", BETWEEN_BACK_ENDS), (&differences, "differences", TO_DIFFERENCES)]
+            {
+                let b = &other[name];
+                assert_eq!(a.len(), b.len(), "{name}");
+                let scale = a.iter().chain(b).fold(floor, |m, v| m.max(v.abs()));
+                let gap = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                if gap > allowed * scale || gap.is_nan() {
+                    wrong.push(format!("{name}: the CPU and {what} differ by {gap:.2e} of {scale:.2e}"));
+                }
+            }
+            n += a.len();
+        }
+        (wrong, n)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.trained.iter().map(|v| self.graph.variables()[v.index()].name.as_str())
+    }
+
+    fn compiled(&self, backend: &dyn Backend<f64>) -> Gradients {
+        let graph = self.graph.clone().verify().unwrap_or_else(|e| panic!("{e:?}"));
+        let training = Training {
+            loss: self.loss,
+            trained: self.trained.clone(),
+            optimiser: None,
+            expose_gradients: true,
+        };
+        let program = Program { graph, training: Some(training) };
+        let mut executable = backend.prepare(&program).expect("the back end takes the graph");
+        // A copy: a run overwrites running statistics.
+        executable.run(&mut self.variables.clone(), self.feeds, KEY).expect("the graph runs");
+        let read = |n: &str| executable.output(&format!("grad.{n}")).expect("exposed").to_vec();
+        self.names().map(|n| (n.to_owned(), read(n))).collect()
+    }
+
+    fn loss_at(&self, variables: &Variables<f64>) -> f64 {
+        evaluate(self.graph, &[self.loss], variables, self.feeds, KEY).expect("the graph runs")[0][0]
+    }
+
+    fn differences(&self) -> Gradients {
+        let mut out = Gradients::new();
+        for name in self.names() {
+            let at = self.variables.get(name).expect("a variable").to_vec();
+            let moved = |i: usize, by: f64| {
+                let mut all = self.variables.clone();
+                let mut value = at.clone();
+                value[i] += by;
+                all.set(name, value);
+                self.loss_at(&all)
+            };
+            let slope = |i: usize| {
+                let h = 1e-5 * at[i].abs().max(1.0);
+                (moved(i, h) - moved(i, -h)) / (2.0 * h)
+            };
+            out.insert(name.to_owned(), (0..at.len()).map(slope).collect());
+        }
+        out
+    }
+}
