@@ -25,3 +25,4 @@ mod types;
 
 pub use compile::{Compiled, Settings, compile};
 pub use compiled::*;
+pub use types::train::KEYS as TRAIN_KEYS;
