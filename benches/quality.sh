@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Trains scVI on three real files (ZINB, 100 epochs, two seeds) and scores the latents as the reference's are scored.
-#   benches/quality.sh PYTHON [SHARED]
+# Trains scVI on three real files (ZINB, 100 epochs) and scores the latents as the reference's are scored.
+#   benches/quality.sh PYTHON [SHARED [SEEDS [FILE]]]     SEEDS: "0 1"; FILE: a part of one file's name
 # PYTHON has anndata and scikit-learn (../shared/peer/README.md says how the reference is installed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:?path of a Python with anndata and scikit-learn}
 shared=${2:-../shared}
+seeds=${3:-0 1}
+only=${4:-}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cargo build --release -q --bin svic
 svic=${CARGO_TARGET_DIR:-target}/release/svic
 score() { # file label bind...
     local file=$1 label=$2 batch=$3; shift 3
-    for seed in 0 1; do
+    [[ $file == *"$only"* ]] || return 0
+    for seed in $seeds; do
         "$svic" run scvi.svi "$shared/data/$file" --epochs 100 --seed $seed "$@" -o "$out/o.h5ad" >"$out/log" 2>&1
         elbo=$(grep -o 'negative ELBO per cell, all cells: .*' "$out/log" | grep -oE '[0-9.]+$')
         echo "$file seed $seed elbo $elbo $("$python" "$shared/peer/quality.py" "$out/o.h5ad" --obsm X_scVI --label "$label" --batch "$batch")"

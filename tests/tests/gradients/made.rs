@@ -19,6 +19,7 @@ pub fn bound(c: &Compiled, n_rows: usize) -> Bound {
     for (i, axis) in c.axes().iter().enumerate().filter(|(_, a)| Some(a.name.as_str()) != c.plate()) {
         match &axis.source {
             AxisSource::Data => drop(b.sizes.insert(axis.name.clone(), 4 + i % 2)),
+            AxisSource::Within(_) => drop(b.sizes.insert(axis.name.clone(), 3)),
             AxisSource::Category(_) => drop(b.sizes.insert(axis.name.clone(), 2 + i % 2)),
             AxisSource::Knob(_) | AxisSource::Labels(_) => {}
         }
@@ -55,10 +56,14 @@ impl Made {
                 (0..n).map(|i| (uniform(name, i) * labels as f64) as u32).collect::<Vec<u32>>()
             };
             let (real, index) = match spec {
-                FeedSpec::Field(f) => {
-                    let labels = bound.sizes.get(f).copied().unwrap_or(1);
-                    (reals(&|i| field(c, f, i)), codes(f, labels))
+                FeedSpec::Field(f) | FeedSpec::FieldAt { field: f, known: false, .. } => {
+                    (reals(&|i| field(c, f, i)), codes(f, labels(c, bound, f)))
                 }
+                FeedSpec::Known(f) | FeedSpec::FieldAt { field: f, .. } => {
+                    (reals(&|i| f64::from(u8::from(uniform(&format!("known {f}"), i) < 0.7))), vec![])
+                }
+                FeedSpec::Within(_) => (vec![], (0..n as u32).collect()),
+                FeedSpec::Label { .. } => (vec![0.0], vec![]),
                 FeedSpec::CovariateReals(f) => (reals(&|i| uniform(f, i) - 0.5), vec![]),
                 FeedSpec::CovariateCategory { column, .. } => (vec![], codes(column, 3)),
                 FeedSpec::Rows => (vec![], (0..n as u32).collect()),
@@ -82,6 +87,14 @@ impl Made {
         }
         all
     }
+}
+
+/// How many labels a category has, or how many things an index counts.
+fn labels(c: &Compiled, bound: &Bound, name: &str) -> usize {
+    let over = c.slots().iter().find(|s| s.name == name).and_then(|s| s.over.clone());
+    let axis = over.unwrap_or_else(|| name.to_owned());
+    let rows = (Some(axis.as_str()) == c.plate()).then_some(bound.n_rows);
+    bound.sizes.get(&axis).copied().or(rows).unwrap_or(1)
 }
 
 fn field(c: &Compiled, name: &str, i: usize) -> f64 {

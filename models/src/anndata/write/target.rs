@@ -33,6 +33,23 @@ impl Drop for Target<'_> {
     }
 }
 
+/// Opens a file that only this program knows of.
+///
+/// Another thread may be starting a program at this moment; until that has begun, it holds a copy of our descriptor and
+/// with it HDF5's lock. So a locked file is tried again for two seconds.
+fn open_own(part: &Path) -> hdf5::Result<hdf5::File> {
+    let mut tries = 0;
+    loop {
+        match hdf5::File::open_rw(part) {
+            Err(e) if tries < 80 && e.to_string().contains("lock") => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(25));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 impl<'g> Target<'g> {
     /// Checks that `output` may be written and makes the temporary file, empty.
     ///
@@ -97,7 +114,7 @@ impl<'g> Target<'g> {
     ) -> Result<(), DataError> {
         let gate = &mut *self.gate;
         let edited = (|| {
-            let file = hdf5::File::open_rw(&self.part)?;
+            let file = open_own(&self.part)?;
             change(&file, gate)?;
             gate("flush")?;
             file.flush()?;
