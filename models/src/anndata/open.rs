@@ -51,7 +51,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
     if ends(&[".csv", ".tsv", ".txt", ".tab"]) {
         return formats::table::read(path).map(|data| Opened::Found(Found::One(Box::new(data))));
     }
-    Err(not_known(path, &head))
+    Err(not_known(path, &head, ends(&[".h5ad", ".h5mu", ".h5", ".hdf5", ".loom"])))
 }
 
 /// A folder: a zarr store, or the three files of a 10x matrix.
@@ -162,13 +162,16 @@ fn signature_at(head: &[u8]) -> Option<usize> {
     starts.take_while(|&at| at + 8 <= head.len()).find(|&at| head[at..at + 8] == SIGNATURE)
 }
 
-fn not_known(path: &Path, head: &[u8]) -> DataError {
+/// The error for a file of no known format; `named` says whether its name promises HDF5.
+fn not_known(path: &Path, head: &[u8], named: bool) -> DataError {
     let found = match head {
         [] => "the file is empty",
         [0x1f, 0x8b, ..] => "it is compressed with gzip: unpack it first",
+        _ if named => "it does not start as HDF5 files do",
         _ => "it starts like none of them",
     };
-    unreadable(path, format!("not a format that is read: {found}")).with_help(
+    let wanted = if named { "not an HDF5 file" } else { "not a format that is read" };
+    unreadable(path, format!("{wanted}: {found}")).with_help(
         "read are .h5ad, .h5mu, .zarr and .zarr.zip, 10x .h5 and matrix.mtx, .loom, .csv, .tsv and .fcs",
     )
 }
