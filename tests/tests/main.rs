@@ -20,6 +20,11 @@ pub fn shared() -> PathBuf {
 
 /// A model of the library under options.
 pub fn library_model(name: &str, sets: &[(String, String)]) -> Compiled {
+    library_model_and_files(name, sets).0
+}
+
+/// The same with the names of its files, each before what it extends.
+pub fn library_model_and_files(name: &str, sets: &[(String, String)]) -> (Compiled, Vec<String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
     let read = |n: &str| std::fs::read_to_string(folder.join(format!("{n}.svi"))).ok();
     struct Folder<F>(F);
@@ -33,7 +38,8 @@ pub fn library_model(name: &str, sets: &[(String, String)]) -> Compiled {
         sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
     let settings = Settings { sets: sets.to_vec() };
     let (compiled, diagnostics) = dsl::compile(&mut sources, root, &settings, &Folder(read));
-    compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false)))
+    let files = sources.ids().map(|id| sources.name(id).to_owned()).collect();
+    (compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false))), files)
 }
 
 /// A lowered graph, which must exist.

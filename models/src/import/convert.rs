@@ -222,7 +222,7 @@ mod tests {
         bound
             .covariates
             .insert("covs".into(), CovariateShape { categorical: vec![], continuous: vec!["pct".into()] });
-        let map = NameMap::scvi();
+        let map = NameMap::of(["scvi"]);
         let converter = Converter::new(&map, &specs, &bound);
         let weight = Tensor { shape: vec![3, 5], values: (0..15).map(f64::from).collect() };
         let theta = Tensor { shape: vec![2, 2], values: vec![1.0, 2.0, 3.0, 4.0] };

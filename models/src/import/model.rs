@@ -32,7 +32,7 @@ pub fn imported_model(
     };
     let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch: 2 };
     let lowered = lower(&model, &bound, &request)?;
-    let map = NameMap::scvi();
+    let map = names_of(&model);
     let imported = Converter::new(&map, &lowered.variables, &bound)
         .import::<f32>(&state.tensors)
         .map_err(|e| Error::plain(Diagnostic::new(Code::E0715, format!("{}: {e}", path.display()))))?;
@@ -70,6 +70,12 @@ pub fn imported_model(
 type Guess = (Bound, Vocabularies, BTreeMap<String, String>, usize);
 
 /// Sizes without data: genes from the state, the rest from `sizes`.
+/// The tables of names of the files that a model was compiled from, in the order in which they were opened.
+fn names_of(model: &Model) -> NameMap {
+    let sources = model.sources();
+    NameMap::of(sources.ids().map(|id| sources.name(id)))
+}
+
 fn guessed(model: &Model, state: &State, sizes: &BTreeMap<String, usize>) -> Result<Guess, Error> {
     let compiled = model.compiled();
     let numbered = |n: usize| (0..n).map(|i| i.to_string()).collect::<Vec<String>>();

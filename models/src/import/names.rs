@@ -1,5 +1,8 @@
 //! Which name of the reference is which of ours, as a table.
 
+/// The tables of the library, `stdlib/names/*.map`: file name and text.
+static TABLES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/names.rs"));
+
 /// How the elements of a tensor correspond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -39,13 +42,22 @@ pub struct NameMap {
 }
 
 impl NameMap {
-    /// The table of the SCVI family.
-    pub fn scvi() -> NameMap {
-        // The file is part of this crate and its form is tested.
-        NameMap::parse(include_str!("scvi.map")).unwrap_or_default()
+    /// The tables of a model of the library and of those that it extends, the model's own first: of several rules for a
+    /// name the first counts. Names as in `stdlib/`, with or without folder and `.svi`.
+    pub fn of<'a>(models: impl IntoIterator<Item = &'a str>) -> NameMap {
+        let mut all = NameMap::default();
+        for model in models {
+            let file = model.rsplit('/').next().unwrap_or(model);
+            let table = format!("{}.map", file.strip_suffix(".svi").unwrap_or(file));
+            if let Some((_, text)) = TABLES.iter().find(|(name, _)| *name == table) {
+                // The files are part of this crate and their form is tested.
+                all.rules.extend(NameMap::parse(text).unwrap_or_default().rules);
+            }
+        }
+        all
     }
 
-    /// Reads a table; see `scvi.map` for its form.
+    /// Reads a table; see `stdlib/names/scvi.map` for its form.
     ///
     /// # Errors
     /// The line that has no meaning.
@@ -97,8 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_scvi_is_read() {
-        let map = NameMap::parse(include_str!("scvi.map")).unwrap();
+    fn every_table_of_the_library_is_read_and_belongs_to_a_model() {
+        assert!(!TABLES.is_empty());
+        for (name, text) in TABLES {
+            let rules = NameMap::parse(text).unwrap_or_else(|e| panic!("{name}: {e}")).rules;
+            assert!(!rules.is_empty(), "{name}");
+            let model = name.replace(".map", ".svi");
+            assert!(crate::library::STDLIB.iter().any(|(n, _)| *n == model), "{name}: there is no {model}");
+        }
+    }
+
+    #[test]
+    fn tables_follow_what_a_model_extends() {
+        let map = NameMap::of(["scvi_latent_library.svi", "stdlib/scvi.svi"]);
         let target = map.target("z_encoder.encoder.fc_layers.Layer 1.0.weight").unwrap();
         assert_eq!(target.ours, ["encoder.h.mlp.1.linear.weight"]);
         assert_eq!(target.shape, Shape::Linear);

@@ -70,6 +70,13 @@ impl Case {
         (10.0 * gap.unwrap_or(0.0)).max(1e-5)
     }
 
+    /// The weight of the divergences, where it is below 1.
+    pub fn kl_weight(&self) -> Option<f64> {
+        let entry = &self.entry;
+        let weight = entry["loss_kwargs"]["kl_weight"].as_f64().or(entry["kl_weight"].as_f64());
+        weight.filter(|w| *w < 1.0)
+    }
+
     /// Parameters that the loss does not reach.
     pub fn no_grad(&self) -> Vec<String> {
         let list = self.entry["no_grad"].as_array().cloned().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Evaluation cases: batch norm by running values, no dropout, KL weight 1, latents at the mean of the guide.
+//! Evaluation cases: batch norm by running values, no dropout, latents at the mean of the guide.
 
 use super::case::{Case, Outcome, error, under};
-use super::configuration::{Data, Fed, configuration};
+use super::families::{self, Compared, same};
+use super::inputs::{Data, Fed};
 use crate::noise::{Noise, feed_noise};
 use autodiff_runtime::backend::Backend;
 use autodiff_runtime::backend::cpu::CpuBackend;
@@ -27,63 +28,48 @@ const LATE: f64 = 1e9;
 
 /// Compares one case.
 pub fn check(case: &Case, route: Route) -> Outcome {
-    let configuration = match configuration(case) {
-        Ok(c) => c,
+    let family = match families::find(case) {
+        Ok(f) => f,
         Err(why) => return Outcome::Skipped(why),
     };
-    let compiled = crate::library_model(configuration.model, &configuration.sets);
+    let configuration = (family.configure)(case);
+    let (compiled, files) = crate::library_model_and_files(configuration.model, &configuration.sets);
     let tensors = case.tensors();
-    let likelihood = case.entry["init"]["gene_likelihood"].as_str().unwrap_or("zinb");
-    let data = Data::new(&tensors);
+    let data = Data::new(&tensors, family, &compiled);
+    let mut compared = (family.compared)(case, &configuration, &tensors);
+    compared.push(same("loss", "loss"));
     let request = |purpose| Request { purpose, mode: Mode::Evaluate, n_batch: data.n_cells };
     let lowered = crate::lowered(&compiled, &data.bound, &request(Purpose::Objective));
-    let names: BTreeSet<String> =
-        probes((configuration.model, likelihood), &tensors).into_iter().map(|p| p.1).collect();
+    let is_probe = |c: &&Compared| c.ours != "loss" && !c.ours.starts_with("row:");
+    let names: BTreeSet<String> = compared.iter().filter(is_probe).map(|c| c.ours.clone()).collect();
     let names = names.into_iter().collect();
     let probing = crate::lowered(&compiled, &data.bound, &request(Purpose::Outputs { names, given: vec![] }));
-    let mut found = match route {
-        Route::Cpu32 => {
-            Run::new::<f32>(&CpuBackend { threads: 2, level: 1 }, &tensors, &data, &lowered, &probing)
-        }
-        Route::Cpu64 => {
-            Run::new::<f64>(&CpuBackend { threads: 2, level: 1 }, &tensors, &data, &lowered, &probing)
-        }
-        Route::Dfdx64 => Run::new::<f64>(&DfdxBackend, &tensors, &data, &lowered, &probing),
+    let setup = Setup {
+        map: NameMap::of(files.iter().map(String::as_str)),
+        tensors: &tensors,
+        data: &data,
+        epoch: case.kl_weight().map_or(LATE, |w| w * family.warmup),
+        lowered: &lowered,
+        probing: &probing,
     };
-    compare(case, configuration.model, &tensors, &mut found)
+    let cpu = CpuBackend { threads: 2, level: 1 };
+    let found = match route {
+        Route::Cpu32 => setup.run::<f32>(&cpu),
+        Route::Cpu64 => setup.run::<f64>(&cpu),
+        Route::Dfdx64 => setup.run::<f64>(&DfdxBackend),
+    };
+    let wrong = disagreements(case, &tensors, &compared, &found);
+    if wrong.is_empty() { Outcome::Agrees } else { Outcome::Differs(wrong) }
 }
 
-/// Reference outputs and the expressions of ours that they are.
-fn probes(
-    (model, likelihood): (&str, &str),
-    tensors: &BTreeMap<String, Tensor>,
-) -> Vec<(&'static str, String)> {
-    // Of a normal likelihood the reference reports the standard deviation under this name.
-    let scale = if likelihood == "normal" { "r" } else { "d.rho" };
-    let mut all = vec![("z", "z"), ("px_scale", scale), ("px_rate", "mu")];
-    let normal = !tensors["out.z"]
-        .values
-        .chunks(tensors["out.z"].shape[1])
-        .all(|r| (r.iter().sum::<f64>() - 1.0).abs() < 1e-5);
-    // Of a logistic normal, the base's moments have no expression of their own: z at zero noise is the softmax of qz_m,
-    // and the divergence of each cell pins qz_v.
-    if normal {
-        all.extend([("qz_m", "mean(z)"), ("qz_v", "var(z)")]);
-    }
-    if tensors.contains_key("out.ql_m") {
-        all.push(("ql_m", "log(library)"));
-    }
-    all.push(match model {
-        "scvi_latent_library" => ("library", "log(library)"),
-        _ => ("library", "log(sum(x over gene))"),
-    });
-    if tensors.contains_key("out.px_r") {
-        all.push(("px_r", "r"));
-    }
-    if tensors.contains_key("out.px_dropout") {
-        all.push(("px_dropout", "d.dropout"));
-    }
-    all.into_iter().map(|(a, b)| (a, b.to_owned())).collect()
+/// What a case is run with.
+struct Setup<'a> {
+    map: NameMap,
+    tensors: &'a BTreeMap<String, Tensor>,
+    data: &'a Data,
+    epoch: f64,
+    lowered: &'a Lowered,
+    probing: &'a Lowered,
 }
 
 /// Our results, in double precision.
@@ -92,36 +78,28 @@ struct Run {
     gradients: BTreeMap<String, Tensor>,
 }
 
-impl Run {
-    fn new<E: Element>(
-        backend: &dyn Backend<E>,
-        tensors: &BTreeMap<String, Tensor>,
-        data: &Data,
-        lowered: &Lowered,
-        probing: &Lowered,
-    ) -> Self {
-        let map = NameMap::scvi();
-        let converter = Converter::new(&map, &lowered.variables, &data.bound);
-        let imported =
-            converter.import::<E>(&under(tensors, "param.")).expect("every variable has its counterpart");
+impl Setup<'_> {
+    fn run<E: Element>(&self, backend: &dyn Backend<E>) -> Run {
+        let converter = Converter::new(&self.map, &self.lowered.variables, &self.data.bound);
+        let imported = converter
+            .import::<E>(&under(self.tensors, "param."))
+            .unwrap_or_else(|e| panic!("every variable has its counterpart: {e}"));
         let mut variables = imported.variables;
-        let mut outputs = BTreeMap::new();
-        let mut gradients = BTreeMap::new();
-        for (l, training) in [(lowered, true), (probing, false)] {
+        let mut found = Run { outputs: BTreeMap::new(), gradients: BTreeMap::new() };
+        for (l, training) in [(self.lowered, true), (self.probing, false)] {
             let (graph, noise) = feed_noise(&l.graph);
-            let trained = graph
-                .variables()
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| l.variables[*i].kind == dsl::VariableKind::Trained);
-            let trained = trained.filter_map(|(_, v)| graph.find_variable(&v.name)).collect();
+            let is_trained = |name: &str| {
+                l.variables.iter().any(|v| v.name == name && v.kind == dsl::VariableKind::Trained)
+            };
+            let trained = graph.variables().iter().filter(|v| is_trained(&v.name));
+            let trained = trained.filter_map(|v| graph.find_variable(&v.name)).collect();
             let loss = graph.find_output("loss").unwrap_or_else(|| NodeId::clone(&graph.outputs()[0].1));
             let training =
                 training.then_some(Training { loss, trained, optimiser: None, expose_gradients: true });
             let names: Vec<String> = graph.outputs().iter().map(|o| o.0.clone()).collect();
             let program = Program { graph: graph.verify().expect("a valid graph"), training };
             let mut executable = backend.prepare(&program).expect("the back end takes the graph");
-            let fed = data.feeds(l, 0..data.n_cells, LATE, &imported.stats);
+            let fed = self.data.feeds(l, 0..self.data.n_cells, self.epoch, &imported.stats);
             let held = to_elements::<E>(fed, noise.iter().map(Noise::zeros).collect());
             let feeds: Vec<Feed<'_, E>> = held.iter().map(Held::feed).collect();
             executable.run(&mut variables, &feeds, StepKey::default()).expect("the case runs");
@@ -129,18 +107,18 @@ impl Run {
                 executable.output(name).map(|v| v.iter().map(|x| x.to_f64()).collect::<Vec<f64>>())
             };
             for name in names {
-                outputs.insert(name.clone(), read(&name).expect("a declared output"));
+                found.outputs.insert(name.clone(), read(&name).expect("a declared output"));
             }
             if program.training.is_some() {
-                for (name, theirs) in under(tensors, "grad.") {
+                for (name, theirs) in under(self.tensors, "grad.") {
                     let ours = converter.export(&name, &theirs.shape, &|v| read(&format!("grad.{v}")));
                     if let Some(t) = ours.expect("the name is known") {
-                        gradients.insert(name, t);
+                        found.gradients.insert(name, t);
                     }
                 }
             }
         }
-        Self { outputs, gradients }
+        found
     }
 }
 
@@ -172,32 +150,19 @@ pub fn to_elements<E: Element>(fed: Vec<Fed>, noise: Vec<Vec<f64>>) -> Vec<Held<
     fed.chain(noise.into_iter().map(real)).collect()
 }
 
-fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &mut Run) -> Outcome {
-    let likelihood = case.entry["init"]["gene_likelihood"].as_str().unwrap_or("zinb");
+fn disagreements(
+    case: &Case,
+    tensors: &BTreeMap<String, Tensor>,
+    compared: &[Compared],
+    run: &Run,
+) -> Vec<String> {
     let mut wrong = vec![];
-    let mut outputs: Vec<(&str, String, f64)> = vec![
-        ("loss", "loss".into(), 1.0),
-        ("rec.reconstruction_loss", "row:lik(x)".into(), -1.0),
-        ("kl.kl_divergence_z", "row:kl(z)".into(), 1.0),
-    ];
-    if model == "scvi_latent_library" {
-        outputs.push(("kl.kl_divergence_l", "row:kl(library)".into(), 1.0));
-    }
-    outputs.extend(probes((model, likelihood), tensors).into_iter().map(|(a, b)| (a, b, 1.0)));
-    for (theirs, ours, sign) in outputs {
+    for Compared { theirs, ours, sign } in compared {
         let expected = &tensors[&format!("out.{theirs}")].values;
-        let mut got: Vec<f64> = run
-            .outputs
-            .get(&ours)
-            .unwrap_or_else(|| panic!("no output {ours}"))
-            .iter()
-            .map(|v| v * sign)
-            .collect();
-        if got.len() != expected.len()
-            && expected.len().is_multiple_of(got.len().max(1))
-            && matches!(theirs, "px_r" | "px_scale")
-        {
-            // The reference repeats a gene's dispersion for every cell.
+        let values = run.outputs.get(ours).unwrap_or_else(|| panic!("no output {ours}"));
+        let mut got: Vec<f64> = values.iter().map(|v| v * sign).collect();
+        if !got.is_empty() && got.len() != expected.len() && expected.len().is_multiple_of(got.len()) {
+            // The reference repeats for every cell what does not depend on the cell.
             got = got.iter().copied().cycle().take(expected.len()).collect();
         }
         let (e, allowed) = (error(&got, expected), case.tolerance(theirs));
@@ -205,7 +170,6 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
             wrong.push(format!("{theirs}: error {e:.2e}, allowed {allowed:.1e}"));
         }
     }
-    let no_grad = case.no_grad();
     for (name, theirs) in under(tensors, "grad.") {
         let Some(ours) = run.gradients.get(&name) else {
             wrong.push(format!("grad {name}: none of ours corresponds"));
@@ -221,8 +185,8 @@ fn compare(case: &Case, model: &str, tensors: &BTreeMap<String, Tensor>, run: &m
             ));
         }
     }
-    if let Some(name) = no_grad.iter().find(|n| run.gradients.contains_key(*n)) {
+    if let Some(name) = case.no_grad().iter().find(|n| run.gradients.contains_key(*n)) {
         wrong.push(format!("the loss should not reach {name}"));
     }
-    if wrong.is_empty() { Outcome::Agrees } else { Outcome::Differs(wrong) }
+    wrong
 }

@@ -7,8 +7,9 @@
 #![allow(clippy::print_stdout, reason = "a test that checks nothing here says so")]
 
 mod case;
-mod configuration;
 mod evaluate;
+mod families;
+mod inputs;
 mod train;
 
 use case::{Case, Outcome};

@@ -1,8 +1,9 @@
 //! Training cases: six optimiser steps with batch statistics and stored noise.
 
 use super::case::{Case, Outcome, error, under};
-use super::configuration::{Data, configuration};
 use super::evaluate::{Held, to_elements};
+use super::families;
+use super::inputs::Data;
 use crate::noise::feed_noise;
 use autodiff_runtime::backend::Backend;
 use autodiff_runtime::backend::cpu::CpuBackend;
@@ -13,19 +14,20 @@ use svi::import::{Converter, NameMap};
 
 /// Follows one case step by step; losses before each update, the state after the first and the last.
 pub fn check(case: &Case) -> Outcome {
-    let configuration = match configuration(case) {
-        Ok(c) => c,
+    let family = match families::find(case) {
+        Ok(f) => f,
         Err(why) => return Outcome::Skipped(why),
     };
+    let configuration = (family.configure)(case);
     let settings = &case.entry["train"];
     let number = |key: &str| settings[key].as_f64().unwrap_or_else(|| panic!("{}: no {key}", case.name));
     let (n_steps, n_batch) = (number("steps") as usize, number("rows") as usize);
-    let compiled = crate::library_model(configuration.model, &configuration.sets);
+    let (compiled, files) = crate::library_model_and_files(configuration.model, &configuration.sets);
     let tensors = case.tensors();
-    let data = Data::new(&tensors);
+    let data = Data::new(&tensors, family, &compiled);
     let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch };
     let lowered = crate::lowered(&compiled, &data.bound, &request);
-    let map = NameMap::scvi();
+    let map = NameMap::of(files.iter().map(String::as_str));
     let converter = Converter::new(&map, &lowered.variables, &data.bound);
     let mut variables = converter.import::<f32>(&under(&tensors, "param.")).expect("counterparts").variables;
     let (graph, noise) = feed_noise(&lowered.graph);
@@ -41,8 +43,8 @@ pub fn check(case: &Case) -> Outcome {
     let program = Program { graph: graph.verify().expect("valid"), training: Some(training) };
     let backend: &dyn Backend<f32> = &CpuBackend { threads: 2, level: 1 };
     let mut executable = backend.prepare(&program).expect("the back end takes the graph");
-    // The ramp of 400 epochs is at the case's weight at this epoch.
-    let epoch = 400.0 * number("kl_weight");
+    // The ramp is at the case's weight at this epoch.
+    let epoch = family.warmup * number("kl_weight");
     let mut wrong = vec![];
     for step in 0..n_steps {
         let rows = &tensors[&format!("step{step}.rows")].values;
