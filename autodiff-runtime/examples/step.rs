@@ -1,6 +1,6 @@
 //! Time of one training step of a variational autoencoder of counts.
 //!
-//! `cargo run --release -p autodiff-runtime --example step -- [threads] [level] [zinb] [plan]`
+//! `cargo run --release -p autodiff-runtime --example step -- [threads] [level] [zinb] [plan] [times]`
 #![allow(clippy::print_stdout, reason = "an example reports to its user")]
 
 #[path = "../tests/harness/model.rs"]
@@ -27,6 +27,7 @@ fn main() {
     let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
     let rows: Vec<u32> = (0..sizes.cells as u32).collect();
     let mut times = vec![];
+    let mut parts: Vec<Vec<f64>> = vec![];
     for step in 1..=600_u64 {
         let schedule = [1e-3_f32, step as f32];
         let feeds = [
@@ -38,9 +39,21 @@ fn main() {
         let begin = Instant::now();
         exe.run(&mut variables, &feeds, StepKey { seed: 1, step }).expect("a step runs");
         times.push(begin.elapsed().as_secs_f64() * 1e3);
+        parts.push(exe.timings().iter().map(|t| t.0 * 1e6).collect());
         if [1, 5, 600].contains(&step) {
             println!("step {step}: loss {:?}", exe.output("loss"));
         }
+    }
+    if has("times") {
+        let mut all = 0.0;
+        for (i, (_, what)) in exe.timings().into_iter().enumerate() {
+            let mut one: Vec<f64> = parts[100..].iter().map(|p| p[i]).collect();
+            one.sort_by(f64::total_cmp);
+            let (low, mid) = (one[one.len() / 10], one[one.len() / 2]);
+            all += low;
+            println!("{low:8.1} {mid:8.1} µs  {i}: {what}");
+        }
+        println!("{all:8.1} µs in all (10 % quantiles, then medians)");
     }
     let mut late = times.split_off(100);
     late.sort_by(f64::total_cmp);

@@ -42,4 +42,10 @@ pub trait Executable<E: Element>: Send {
     fn describe(&self) -> String {
         String::new()
     }
+
+    /// Seconds that each step of the last run took, in the order of [`Executable::describe`], with its description.
+    /// Empty for a back end that does not measure.
+    fn timings(&self) -> Vec<(f64, String)> {
+        vec![]
+    }
 }

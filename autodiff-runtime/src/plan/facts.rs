@@ -103,6 +103,32 @@ pub(super) fn note(g: &Graph, units: &Units, u: usize) -> String {
     format!("{} {}", g.show_axes(&unit.domain), words.join(" "))
 }
 
+impl Plan {
+    /// One step in words: how it is executed, and what it computes.
+    pub fn line(&self, step: usize) -> String {
+        let what = match &self.steps[step] {
+            Step::Kernel(k) => {
+                let pattern = k.pattern.map_or(String::new(), |p| {
+                    format!(" sparse like `{}`", self.graph.inputs()[p.index()].name)
+                });
+                let size = format!("{}×{}", k.rows(), k.cols);
+                let tile = format!("{}×{}", k.tile_rows, k.tile_cols);
+                format!(
+                    "kernel {size} tiles {tile} blocks {} registers {:?}{pattern}",
+                    k.n_blocks, k.n_regs
+                )
+            }
+            Step::Product(p) => format!("product {:?} batch {:?}", p.size, p.batch),
+            Step::SparseProduct(p) => format!("sparse product {:?} transposed {}", p.size, p.transposed),
+            Step::Reduce(_) => "reduce".into(),
+            Step::Copy(_) => "copy".into(),
+            Step::Lookup(_) => "lookup".into(),
+            Step::Draw(_) => "draw".into(),
+        };
+        format!("{what}: {}", self.notes[step])
+    }
+}
+
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let facts = &self.facts;
@@ -118,27 +144,8 @@ impl Display for Plan {
             facts.moved_elements,
             facts.product_flops
         )?;
-        for (i, (step, note)) in self.steps.iter().zip(&self.notes).enumerate() {
-            let what = match step {
-                Step::Kernel(k) => {
-                    let pattern = k.pattern.map_or(String::new(), |p| {
-                        format!(" sparse like `{}`", self.graph.inputs()[p.index()].name)
-                    });
-                    let size = format!("{}×{}", k.rows(), k.cols);
-                    let tile = format!("{}×{}", k.tile_rows, k.tile_cols);
-                    format!(
-                        "kernel {size} tiles {tile} blocks {} registers {:?}{pattern}",
-                        k.n_blocks, k.n_regs
-                    )
-                }
-                Step::Product(p) => format!("product {:?} batch {:?}", p.size, p.batch),
-                Step::SparseProduct(p) => format!("sparse product {:?} transposed {}", p.size, p.transposed),
-                Step::Reduce(_) => "reduce".into(),
-                Step::Copy(_) => "copy".into(),
-                Step::Lookup(_) => "lookup".into(),
-                Step::Draw(_) => "draw".into(),
-            };
-            writeln!(f, "{i}: {what}: {note}")?;
+        for i in 0..self.steps.len() {
+            writeln!(f, "{i}: {}", self.line(i))?;
         }
         for (v, s) in &self.commits {
             writeln!(f, "commit `{}` from slot {}", self.graph.variables()[v.index()].name, s.index())?;

@@ -4,7 +4,7 @@ use super::kernel::{Arg, Instr, Reg};
 
 impl Instr {
     /// The registers that are read.
-    pub(super) fn reads(&self) -> Vec<Reg> {
+    pub fn reads(&self) -> Vec<Reg> {
         let of = |a: &Arg| if let Arg::Reg(r) = a { Some(*r) } else { None };
         match self {
             Instr::Load { .. } => vec![],
@@ -21,7 +21,7 @@ impl Instr {
     }
 
     /// The register that is written.
-    pub(super) fn writes(&self) -> Option<Reg> {
+    pub fn writes(&self) -> Option<Reg> {
         match self {
             Instr::Load { to, .. }
             | Instr::Elem { to, .. }

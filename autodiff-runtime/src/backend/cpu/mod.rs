@@ -1,11 +1,13 @@
 //! Fused tiles over SIMD lanes, matrix products, sparse rows.
 
 mod feeds;
+mod jit;
 mod lanes;
 mod memory;
 mod pool;
 mod products;
 mod run;
+mod stretch;
 mod tiles;
 mod walk;
 
@@ -38,7 +40,7 @@ impl CpuBackend {
         let step = step_graph(program)?;
         let rewritten = rewrite(&step.graph, Options { level: self.level });
         let plan = plan(&rewritten, step.loss.as_deref(), self.level > 0);
-        Ok(Box::new(Prepared::new(step, plan, self.threads)))
+        Ok(Box::new(Prepared::new(step, plan, self.threads, self.level > 0)))
     }
 }
 

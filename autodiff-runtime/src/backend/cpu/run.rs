@@ -1,6 +1,7 @@
 //! A prepared program at work: binds feeds and variables to the plan's slots and runs its steps.
 
 use super::feeds::{ByColumn, check, index_limits};
+use super::jit::Stages;
 use super::lanes::{Isa, Lanes};
 use super::memory::{Aligned, Memory, Pattern};
 use super::pool::Pool;
@@ -12,6 +13,7 @@ use crate::element::Element;
 use crate::graph::{Dtype, NodeId, Storage};
 use crate::plan::{Home, Kernel, Plan, SlotId, Step, StepGraph};
 use crate::store::{CsrView, Feed, RunError, StepKey, Variables};
+use std::time::Instant;
 
 /// A plan with its memory.
 pub(super) struct Prepared<E> {
@@ -25,17 +27,21 @@ pub(super) struct Prepared<E> {
     indices: Vec<u32>,
     nonzeros: Vec<Vec<E>>,
     by_column: Vec<Option<ByColumn>>,
+    /// How each step's kernel is executed; `None` for other steps.
+    stages: Vec<Option<Stages>>,
     scratch: Vec<Scratch<E>>,
     partials: Partials<E>,
     /// Results of indices as reals; empty for the others.
     converted: Vec<Vec<E>>,
     /// Slot in the store of each variable.
     stored: Vec<usize>,
+    /// Seconds that each step of the last run took.
+    seconds: Vec<f64>,
 }
 
 impl<E: Lanes> Prepared<E> {
-    /// Allocates everything a run needs.
-    pub fn new(step: StepGraph, plan: Plan, threads: usize) -> Self {
+    /// Allocates everything a run needs; with `compile`, kernels become machine code where that is possible.
+    pub fn new(step: StepGraph, plan: Plan, threads: usize, compile: bool) -> Self {
         let kernels =
             || plan.steps.iter().filter_map(|s| if let Step::Kernel(k) = s { Some(k) } else { None });
         let most = |f: &dyn Fn(&Kernel) -> usize| kernels().map(f).max().unwrap_or(0);
@@ -65,9 +71,17 @@ impl<E: Lanes> Prepared<E> {
             Dtype::Index => vec![E::default(); plan.slots[slot.index()].len],
             Dtype::Real => vec![],
         });
+        let isa = Isa::detect();
+        let compile = compile && isa == Isa::V4 && E::COMPILED;
+        let stages = plan.steps.iter().map(|s| match s {
+            Step::Kernel(k) if compile => Some(Stages::compiled(k)),
+            Step::Kernel(k) => Some(Stages::interpreted(k)),
+            _ => None,
+        });
         Self {
+            stages: stages.collect(),
             limits: index_limits(&step.graph),
-            isa: Isa::detect(),
+            isa,
             pool: Pool::new(threads),
             memory: Memory::default(),
             nonzeros: vec![vec![]; plan.slots.len()],
@@ -76,6 +90,7 @@ impl<E: Lanes> Prepared<E> {
             partials,
             converted: converted.collect(),
             stored: vec![],
+            seconds: vec![0.0; plan.steps.len()],
             reals,
             indices,
             step,
@@ -148,23 +163,29 @@ impl<E: Lanes> Prepared<E> {
         }
     }
 
-    fn execute(&self, key: StepKey) -> Result<(), NotFinite> {
+    fn execute(&mut self, key: StepKey) -> Result<(), NotFinite> {
         self.check_loss(0)?;
+        let mut begin = Instant::now();
         for (i, step) in self.plan.steps.iter().enumerate() {
-            self.one(step, key);
+            self.one(i, step, key);
+            let end = Instant::now();
+            self.seconds[i] = (end - begin).as_secs_f64();
+            begin = end;
             self.check_loss(i + 1)?;
         }
         Ok(())
     }
 
-    fn one(&self, step: &Step, key: StepKey) {
+    fn one(&self, i: usize, step: &Step, key: StepKey) {
         let (mem, pool) = (&self.memory, &self.pool);
         let index = |s: SlotId| self.plan.slots[s.index()].dtype == Dtype::Index;
         match step {
             Step::Kernel(k) => {
+                let Some(stages) = &self.stages[i] else { return };
                 pool.run(k.n_blocks, &|index, worker| {
                     let scratch = &self.scratch[worker];
-                    Block { isa: self.isa, kernel: k, mem, scratch, partials: &self.partials, index }.run();
+                    let partials = &self.partials;
+                    Block { isa: self.isa, kernel: k, stages, mem, scratch, partials, index }.run();
                 });
                 combine(self.isa, k, mem, &self.partials);
             }
@@ -251,6 +272,10 @@ impl<E: Lanes> Executable<E> for Prepared<E> {
 
     fn describe(&self) -> String {
         self.plan.to_string()
+    }
+
+    fn timings(&self) -> Vec<(f64, String)> {
+        self.seconds.iter().enumerate().map(|(i, s)| (*s, self.plan.line(i))).collect()
     }
 }
 

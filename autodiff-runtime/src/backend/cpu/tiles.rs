@@ -1,5 +1,6 @@
 //! The tile interpreter: runs a kernel's program on each tile of a block, in registers that fit the cache.
 
+use super::jit::{Frame, Stage, Stages};
 use super::lanes::{Isa, Lanes, Src};
 use super::memory::{Aligned, Memory, Pattern};
 use crate::element::Element;
@@ -53,6 +54,7 @@ pub(super) struct Partials<E> {
 pub(super) struct Block<'a, E> {
     pub isa: Isa,
     pub kernel: &'a Kernel,
+    pub stages: &'a Stages,
     pub mem: &'a Memory<E>,
     pub scratch: &'a Scratch<E>,
     pub partials: &'a Partials<E>,
@@ -60,25 +62,25 @@ pub(super) struct Block<'a, E> {
 }
 
 /// One tile: its rows and columns, and its non-zeros.
-struct Tile<'a> {
-    row: usize,
-    rows: usize,
-    col: usize,
-    cols: usize,
+pub(super) struct Tile<'a> {
+    pub row: usize,
+    pub rows: usize,
+    pub col: usize,
+    pub cols: usize,
     /// Positions of the non-zeros in row order of the whole pattern.
-    range: Range<usize>,
+    pub range: Range<usize>,
     /// Position in the tile of each non-zero.
     at: &'a [u32],
     pattern: Option<Pattern<'a>>,
 }
 
 impl Tile<'_> {
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.rows * self.cols
     }
 
     /// The non-zeros of one of the tile's rows, counted from the tile's first.
-    fn row_range(&self, r: usize) -> Range<usize> {
+    pub fn row_range(&self, r: usize) -> Range<usize> {
         self.pattern.map_or(0..0, |p| {
             let all = p.range(self.row + r, self.row + r + 1);
             all.start - self.range.start..all.end - self.range.start
@@ -96,12 +98,16 @@ impl<'a, E: Lanes> Block<'a, E> {
         let n = k.n_tiles();
         let per_row = k.cols.div_ceil(k.tile_cols);
         let rows = k.rows();
+        let mut frame = Frame::new();
         for t in self.index * n / k.n_blocks..(self.index + 1) * n / k.n_blocks {
             let (row, col) = (t / per_row * k.tile_rows, t % per_row * k.tile_cols);
             let size = (k.tile_rows.min(rows - row), k.tile_cols.min(k.cols - col));
             let tile = self.tile(row, size.0, col, size.1);
-            for i in &k.instrs {
-                self.instruction(i, &tile);
+            for stage in &self.stages.list {
+                match stage {
+                    Stage::Instr(i) => self.instruction(&k.instrs[*i], &tile),
+                    Stage::Stretch(s) => self.stretch(s, &tile, &mut frame),
+                }
             }
         }
     }
@@ -133,7 +139,7 @@ impl<'a, E: Lanes> Block<'a, E> {
         clippy::mut_from_ref,
         reason = "registers do not overlap, and no instruction reads what it writes"
     )]
-    fn reg(&self, r: Reg, tile: &Tile<'_>) -> &'a mut [E] {
+    pub(super) fn reg(&self, r: Reg, tile: &Tile<'_>) -> &'a mut [E] {
         let [size, row_size, _] = sizes(self.kernel);
         let n = &self.kernel.n_regs;
         let (from, len) = match r {
@@ -145,7 +151,7 @@ impl<'a, E: Lanes> Block<'a, E> {
     }
 
     /// Offset of a value's element at a row of the kernel, first column.
-    fn offset(&self, outer: &[usize], row: usize) -> usize {
+    pub(super) fn offset(&self, outer: &[usize], row: usize) -> usize {
         match outer {
             [] => 0,
             [s] => s * row,

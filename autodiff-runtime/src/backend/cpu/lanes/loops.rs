@@ -169,7 +169,7 @@ macro_rules! blocked_sum {
 }
 
 macro_rules! shared {
-    ($t:ty, $unary:ident, $exp:ident, $rare:ident) => {
+    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident) => {
         #[inline(always)]
         fn binary_body<const FMA: bool>(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) {
             use Elem::*;
@@ -258,6 +258,7 @@ macro_rules! shared {
         by_isa!(pick_loop(dst: &mut [$t], from: &[$t], at: &[u32]) = pick_body);
 
         impl Lanes for $t {
+            const COMPILED: bool = $compiled;
             fn unary(isa: Isa, f: Elem, dst: &mut [Self], a: &[Self]) {
                 unary_loop(isa, f, dst, a);
             }
@@ -346,7 +347,7 @@ mod single {
         m::exp::<FMA>(x)
     }
 
-    shared!(f32, unary, exp, rare);
+    shared!(f32, true, unary, exp, rare);
 }
 
 mod double {
@@ -376,5 +377,5 @@ mod double {
         x.exp()
     }
 
-    shared!(f64, unary, exp, rare);
+    shared!(f64, false, unary, exp, rare);
 }

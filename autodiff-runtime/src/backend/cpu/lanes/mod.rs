@@ -50,6 +50,8 @@ pub(super) enum Src<'a, E> {
 
 /// What the tile interpreter needs of an element type.
 pub(super) trait Lanes: Element {
+    /// Whether machine code is made for kernels of this type: that is for single precision alone.
+    const COMPILED: bool;
     /// dst = f(a).
     fn unary(isa: Isa, f: Elem, dst: &mut [Self], a: &[Self]);
     /// dst = f(a, b).
