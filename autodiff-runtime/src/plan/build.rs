@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Plans a graph. `loss` names the output that is checked before variables change; without `fuse` every operation is
 /// a step of its own.
 pub fn plan(graph: &Graph, loss: Option<&str>, fuse: bool) -> Plan {
-    let g = legalise(graph);
+    let g = legalise(graph, fuse);
     let sparsity = Sparsity::of(&g);
     let units = Units::partition(&g, &sparsity, fuse);
     let loss = loss.and_then(|name| g.find_output(name));

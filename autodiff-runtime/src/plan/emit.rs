@@ -3,6 +3,7 @@
 use super::SlotId;
 use super::kernel::{Accumulator, Arg, Instr, Kernel, Mem, Reg};
 use super::operand::Space;
+use super::order::group;
 use super::registers::allocate;
 use super::sparsity::Sparsity;
 use super::units::{Role, Unit, Units};
@@ -148,6 +149,7 @@ impl Emitter<'_> {
             let mem = (first_store + i) as u16;
             self.instrs.push(Instr::Store { mem, from: Arg::Reg(reg), class: reg });
         }
+        group(&mut self.instrs, &self.mems);
         let n_regs = allocate(&mut self.instrs);
         let n_blocks = self.space.n_blocks(self.instrs.len());
         Kernel {

@@ -7,19 +7,21 @@
 //! - a value sparse like a CSR input is used only where the planner takes it so (see [`super::sparsity`]).
 
 use super::product::sparse_side;
+use super::separate::separate;
 use super::sparsity::Sparsity;
 use crate::graph::{Axes, Graph, InputId, NodeId};
 use crate::op::{Op, ReduceKind};
 use crate::rewrite::Copier;
 
 /// The legal form of a graph.
-pub(super) fn legalise(g: &Graph) -> Graph {
+pub(super) fn legalise(g: &Graph, fuse: bool) -> Graph {
     let split = Copier::new(g).run(|c, id| match c.moved(id) {
         Op::Stop(x) => x,
         Op::Reduce { kind, input, over } => reduce(&mut c.new, kind, input, over),
         Op::Contract { a, b, over } => contract(&mut c.new, a, b, &over),
         op => c.new.push(op),
     });
+    let split = if fuse { separate(&split) } else { split };
     let sparsity = Sparsity::of(&split);
     let dense = densify(&split, &sparsity);
     own_roots(&dense)

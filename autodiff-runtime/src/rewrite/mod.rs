@@ -1,8 +1,10 @@
 //! The ordered list of passes, `Graph → Graph`, one file each. In debug builds the graph is verified after each.
 
 mod copier;
+mod factors;
 mod share;
 mod simplify;
+mod softmax;
 
 pub(crate) use copier::Copier;
 #[cfg(feature = "cpu")]
@@ -26,7 +28,8 @@ pub fn rewrite(g: &Graph, options: Options) -> Graph {
         });
     }
     let mut out = g.clone();
-    for pass in [simplify::simplify, share::share] {
+    let passes = [simplify::simplify, share::share, softmax::softmax, factors::factors, share::share];
+    for pass in passes {
         out = pass(&out);
         debug_assert!(out.clone().verify().is_ok(), "a pass leaves a valid graph");
     }

@@ -9,6 +9,8 @@ mod assemble;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod encode;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod gamma;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod lower;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod pages;

@@ -98,8 +98,6 @@ pub(super) fn has_form(f: Elem) -> bool {
             | Trigamma
             | Erf
             | Pow
-            | LgammaDelta
-            | DigammaDelta
             | GammaSampleGrad
     )
 }
@@ -147,21 +145,21 @@ impl Line {
         self.push(Vop::Fill(x))
     }
 
-    fn with(&mut self, op: Opcode, a: V, b: f32) -> V {
+    pub(super) fn with(&mut self, op: Opcode, a: V, b: f32) -> V {
         let b = self.number(b);
         self.push(Vop::Binary(op, a, b))
     }
 
-    fn binary(&mut self, op: Opcode, a: V, b: V) -> V {
+    pub(super) fn binary(&mut self, op: Opcode, a: V, b: V) -> V {
         self.push(Vop::Binary(op, a, In::V(b)))
     }
 
     /// a · b + c.
-    fn fma(&mut self, kind: Fused, a: V, b: In, c: In) -> V {
+    pub(super) fn fma(&mut self, kind: Fused, a: V, b: In, c: In) -> V {
         self.push(Vop::Fma(kind, a, b, c))
     }
 
-    fn poly(&mut self, x: V, coefficients: &[f32]) -> V {
+    pub(super) fn poly(&mut self, x: V, coefficients: &[f32]) -> V {
         let mut y = self.fill(coefficients[0]);
         for c in &coefficients[1..] {
             let c = self.number(*c);
@@ -215,6 +213,8 @@ impl Line {
     fn two(&mut self, f: Elem, a: V, b: V) -> V {
         match f {
             Elem::Div => self.divide(a, b),
+            Elem::LgammaDelta => self.lgamma_delta(a, b),
+            Elem::DigammaDelta => self.digamma_delta(a, b),
             Elem::And => self.push(Vop::Logic(true, a, b)),
             Elem::Or => self.push(Vop::Logic(false, a, b)),
             Elem::XLogY => {
@@ -265,7 +265,7 @@ impl Line {
     }
 
     /// 1/b to 2⁻²⁸ for normal results, not finite or not a number beside them.
-    fn near_reciprocal(&mut self, b: V) -> V {
+    pub(super) fn near_reciprocal(&mut self, b: V) -> V {
         let r = self.push(Vop::Unary(RECIP14, b, None));
         let one = self.number(1.0);
         let e = self.fma(Fused::Minus, r, In::V(b), one);
@@ -325,7 +325,7 @@ impl Line {
     }
 
     /// log x = k log 2 + log(1 + f), −¼ ≤ f < ½; the polynomial was fitted for the least largest relative error.
-    fn log(&mut self, x: V) -> V {
+    pub(super) fn log(&mut self, x: V) -> V {
         let m = self.push(Vop::Unary(GET_MANTISSA, x, Some(0x0B)));
         let e = self.push(Vop::Unary(GET_EXPONENT, x, None));
         let shift = self.push(Vop::Unary(GET_EXPONENT, m, None));
@@ -355,7 +355,7 @@ impl Line {
         self.fma(Fused::Plus, k, high, In::V(y))
     }
 
-    fn log1p(&mut self, x: V) -> V {
+    pub(super) fn log1p(&mut self, x: V) -> V {
         let u = self.with(ADD, x, 1.0);
         let y = self.log(u);
         let t = self.with(SUB, u, 1.0);
