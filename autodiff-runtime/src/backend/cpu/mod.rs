@@ -3,6 +3,8 @@
 mod feeds;
 mod jit;
 mod lanes;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod matrix;
 mod memory;
 mod pool;
 mod products;

@@ -29,6 +29,9 @@ pub(super) struct Prepared<E> {
     by_column: Vec<Option<ByColumn>>,
     /// How each step's kernel is executed; `None` for other steps.
     stages: Vec<Option<Stages>>,
+    /// The processor's matrix unit, if it has one.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    unit: Option<super::matrix::Unit>,
     scratch: Vec<Scratch<E>>,
     partials: Partials<E>,
     /// Results of indices as reals; empty for the others.
@@ -78,7 +81,14 @@ impl<E: Lanes> Prepared<E> {
             Step::Kernel(k) => Some(Stages::interpreted(k)),
             _ => None,
         });
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        let unit = {
+            let all = plan.steps.iter().filter_map(|s| if let Step::Product(p) = s { Some(p) } else { None });
+            if compile { super::matrix::Unit::new::<E>(all, threads) } else { None }
+        };
         Self {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            unit,
             stages: stages.collect(),
             limits: index_limits(&step.graph),
             isa,
@@ -189,7 +199,13 @@ impl<E: Lanes> Prepared<E> {
                 });
                 combine(self.isa, k, mem, &self.partials);
             }
-            Step::Product(p) => products::dense(p, mem, pool),
+            Step::Product(p) => {
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                if self.unit.as_ref().is_some_and(|u| u.multiply(p, mem, pool)) {
+                    return;
+                }
+                products::dense(p, mem, pool);
+            }
             Step::SparseProduct(p) => products::sparse(p, mem, pool, self.isa),
             Step::Reduce(r) => walk::reduce(r, mem, pool),
             Step::Copy(c) => walk::copy(c, index(c.to), mem, pool),
