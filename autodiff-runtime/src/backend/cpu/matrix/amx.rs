@@ -13,9 +13,7 @@ unsafe extern "C" {
 pub(super) fn available() -> bool {
     static FOUND: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *FOUND.get_or_init(|| {
-        let vectors = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512bf16");
+        let vectors = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
         let cpu = std::arch::x86_64::__cpuid_count(7, 0).edx;
         // AMX-BF16 and AMX-TILE.
         if !vectors || cpu >> 22 & 1 == 0 || cpu >> 24 & 1 == 0 {
@@ -57,7 +55,8 @@ impl Tiles {
         Self(())
     }
 
-    /// c\[0 .. 32, 0 .. 32\] = Σ a · b over `steps` steps of 32, with rows of c `stride` bytes apart.
+    /// c\[0 .. 32, 0 .. 32\] = Σ a · b over `steps` steps of 32, with rows of c `stride` bytes apart; added to what is
+    /// there if `more`.
     ///
     /// `a` and `b` hold for each step three tiles (high, middle and low parts) of each of two neighbouring blocks of 16;
     /// `next` bytes lie between a block and its neighbour. Of the nine products of parts the six above 2⁻²⁶ are summed,
@@ -73,11 +72,16 @@ impl Tiles {
         steps: usize,
         c: *mut f32,
         stride: usize,
+        more: bool,
     ) {
         // SAFETY: the caller's promise; tile registers hold nothing of the compiler's.
         unsafe {
             asm!(
                 "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "test {more}, {more}",
+                "jz 2f",
+                "tileloadd tmm0, [{c} + {stride}]", "tileloadd tmm1, [{c} + {stride} + 64]",
+                "tileloadd tmm2, [{c2} + {stride}]", "tileloadd tmm3, [{c2} + {stride} + 64]",
                 "2:",
                 // High part of a with low, middle, high part of b.
                 "tileloadd tmm4, [{a} + {row}]", "tileloadd tmm5, [{a2} + {row}]",
@@ -115,6 +119,7 @@ impl Tiles {
                 c2 = in(reg) c.cast::<u8>().wrapping_add(16 * stride),
                 stride = in(reg) stride,
                 row = in(reg) 64_usize,
+                more = in(reg) usize::from(more),
                 options(nostack),
             );
         }

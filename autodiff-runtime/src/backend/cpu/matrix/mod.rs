@@ -21,6 +21,9 @@ const N_BLOCKS: usize = 16;
 /// Blocks of a product whose summed axis is cut: each has a partial result of its own.
 const N_PARTIAL: usize = 8;
 
+/// Length along the summed axis of what is packed at once, where that is cut: it stays in the second-level cache.
+const AT_ONCE: usize = 4 * DEPTH;
+
 /// How a product is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
@@ -66,7 +69,7 @@ impl Shape {
         match self.cut {
             Cut::Columns(step) => [words(m, k), words(step, k), 0],
             Cut::Rows(step) => [words(n, k), words(step, k), 0],
-            Cut::Depth(step) => [0, words(m, step) + words(n, step), k.div_ceil(step) * m * n],
+            Cut::Depth(step) => [0, words(m, AT_ONCE) + words(n, AT_ONCE), k.div_ceil(step) * m * n],
         }
     }
 }
@@ -131,7 +134,7 @@ impl Unit {
             let own = self.own[worker].part(0, words(b.size[0], k));
             // SAFETY: as above.
             unsafe { pack(b, true, own) };
-            block(left, own, [m, b.size[0], k], c.moved(0, i * step));
+            block(left, own, [m, b.size[0], k], c.moved(0, i * step), false);
         });
     }
 
@@ -143,7 +146,7 @@ impl Unit {
             let own = self.own[worker].part(0, words(a.size[0], k));
             // SAFETY: as above.
             unsafe { pack(a, false, own) };
-            block(own, right, [a.size[0], n, k], c.moved(i * step, 0));
+            block(own, right, [a.size[0], n, k], c.moved(i * step, 0), false);
         });
     }
 
@@ -152,18 +155,20 @@ impl Unit {
         let n_parts = k.div_ceil(step);
         pool.run(n_parts, &|i, worker| {
             let (a, b) = (a.depth(i * step, step), b.depth(i * step, step));
-            let depth = a.size[1];
-            let left = words(m, depth);
-            let own = self.own[worker].part(0, left + words(n, depth));
-            let (left, right) = own.split_at_mut(left);
-            // SAFETY: as above.
-            unsafe {
-                pack(a, false, left);
-                pack(b, true, right);
-            }
             let to = self.partial.part(i * m * n, m * n);
             let to = Target { at: to.as_mut_ptr().expose_provenance(), step: [n, 1] };
-            block(left, right, [m, n, depth], to);
+            let own = self.own[worker].part(0, words(m, AT_ONCE) + words(n, AT_ONCE));
+            for from in (0..a.size[1]).step_by(AT_ONCE) {
+                let (a, b) = (a.depth(from, AT_ONCE), b.depth(from, AT_ONCE));
+                let depth = a.size[1];
+                let (left, right) = own.split_at_mut(words(m, depth));
+                // SAFETY: as above.
+                unsafe {
+                    pack(a, false, left);
+                    pack(b, true, right);
+                }
+                block(left, right, [m, n, depth], to, from > 0);
+            }
         });
         let rows = m.div_ceil(N_PARTIAL);
         pool.run(m.div_ceil(rows), &|i, _| {
@@ -196,6 +201,11 @@ impl Target {
         std::ptr::with_exposed_provenance_mut(self.at)
     }
 
+    fn get(self, row: usize, col: usize) -> f32 {
+        // SAFETY: as for `put`.
+        unsafe { *self.moved(row, col).address() }
+    }
+
     fn put(self, row: usize, col: usize, x: f32) {
         // SAFETY: the whole range of the result was checked, and each block writes its own rows and columns.
         unsafe { *self.moved(row, col).address() = x };
@@ -223,8 +233,8 @@ fn operand<'a, E: Element>(mem: &'a Memory<E>, p: &Product, right: bool, x: usiz
     Part { data, step, size: [x, k] }
 }
 
-/// c = a · b from packed factors.
-fn block(a: &[u32], b: &[u32], size: [usize; 3], c: Target) {
+/// c = a · b from packed factors, added to what is there if `more`.
+fn block(a: &[u32], b: &[u32], size: [usize; 3], c: Target, more: bool) {
     let [m, n, k] = size;
     let steps = k.div_ceil(DEPTH);
     // Bytes of 16 positions.
@@ -242,13 +252,14 @@ fn block(a: &[u32], b: &[u32], size: [usize; 3], c: Target) {
             } else {
                 (edge.as_mut_ptr(), 2 * BLOCK)
             };
+            let stride = stride * size_of::<f32>();
             // SAFETY: packed factors hold an even number of blocks; the target holds 32 rows and columns.
-            unsafe { tiles.multiply(from(a, i), from(b, j), [next, next], steps, to, stride * size_of::<f32>()) };
+            unsafe { tiles.multiply(from(a, i), from(b, j), [next; 2], steps, to, stride, more && whole) };
             if !whole {
                 for (x, v) in edge.iter().enumerate() {
                     let (row, col) = (i + x / (2 * BLOCK), j + x % (2 * BLOCK));
                     if row < m && col < n {
-                        c.put(row, col, *v);
+                        c.put(row, col, if more { c.get(row, col) + *v } else { *v });
                     }
                 }
             }

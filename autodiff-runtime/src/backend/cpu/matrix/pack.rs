@@ -2,7 +2,8 @@
 //! is below 2⁻²⁵ |x|.
 //!
 //! A tile holds 16 positions along one axis and 32 along the summed one, which lie in pairs: by rows of positions (for
-//! the left factor) or by rows of pairs (for the right one).
+//! the left factor) or by rows of pairs (for the right one). Pair number j holds elements j and j + 16: the order along
+//! the summed axis is free as long as both factors have the same, and this one needs no shuffles.
 
 use std::arch::x86_64::*;
 
@@ -30,8 +31,8 @@ pub(super) fn words(x: usize, k: usize) -> usize {
 /// along the summed axis with three tiles each. With `pairs_first` the tiles have rows of pairs.
 ///
 /// # Safety
-/// The processor has AVX-512 F, BW and BF16.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+/// The processor has AVX-512 F and BW.
+#[target_feature(enable = "avx512f,avx512bw")]
 pub(super) unsafe fn pack(part: Part<'_>, pairs_first: bool, to: &mut [u32]) {
     let [nx, nk] = part.size;
     let n_steps = nk.div_ceil(DEPTH);
@@ -83,7 +84,7 @@ fn store(to: &mut [u32], row: usize, v: __m512i) {
 }
 
 /// Rows of positions, from elements that are contiguous along the summed axis.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
     let [nx, nk] = p.size;
     for x in 0..BLOCK {
@@ -95,43 +96,31 @@ fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
                 b = load(&row[16..], nk - 16);
             }
         }
-        for part in 0..3 {
-            // Lower sixteen halves from a, upper from b.
-            let packed: __m512i = bits(_mm512_cvtne2ps_pbh(b, a));
-            store(&mut tiles[part * WORDS..], x, packed);
-            let low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(packed));
-            let high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(packed));
-            a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
-            b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high)));
-        }
+        split(a, b, x, tiles);
     }
 }
 
-#[target_feature(enable = "avx512f")]
-fn bits(x: __m512bh) -> __m512i {
-    // SAFETY: both are 512 bits.
-    unsafe { std::mem::transmute(x) }
-}
-
 /// Rows of pairs, from elements that are contiguous along the own axis.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw")]
 fn by_pairs(p: Part<'_>, tiles: &mut [u32]) {
     let [nx, nk] = p.size;
+    let row = |k: usize| if k < nk { load(&p.data[k * p.step[1]..], nx) } else { _mm512_setzero_ps() };
     for pair in 0..16 {
-        let row = |k: usize| {
-            if k < nk { load(&p.data[k * p.step[1]..], nx) } else { _mm512_setzero_ps() }
-        };
-        let mut a = row(2 * pair);
-        let mut b = row(2 * pair + 1);
-        for part in 0..3 {
-            let packed: __m512i = bits(_mm512_cvtne2ps_pbh(b, a));
-            let low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(packed));
-            let high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(packed));
-            let high = _mm512_slli_epi32::<16>(high);
-            store(&mut tiles[part * WORDS..], pair, _mm512_or_si512(low, high));
-            a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
-            b = _mm512_sub_ps(b, _mm512_castsi512_ps(high));
-        }
+        split(row(pair), row(pair + 16), pair, tiles);
+    }
+}
+
+/// The three parts of two vectors, in the lower and upper halves of the words of one row.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn split(mut a: __m512, mut b: __m512, row: usize, tiles: &mut [u32]) {
+    let (half, upper) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xFFFF_0000_u32 as i32));
+    for part in 0..3 {
+        // To nearest, ties away from zero.
+        let high = |x: __m512| _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), upper);
+        let (x, y) = (high(a), high(b));
+        store(&mut tiles[part * WORDS..], row, _mm512_or_si512(_mm512_srli_epi32::<16>(x), y));
+        a = _mm512_sub_ps(a, _mm512_castsi512_ps(x));
+        b = _mm512_sub_ps(b, _mm512_castsi512_ps(y));
     }
 }
 
@@ -192,9 +181,9 @@ mod tests {
                 unsafe { pack(Part { data: &x, step, size: [nx, nk] }, pairs_first, &mut to) };
                 for (i, k) in (0..48).flat_map(|i| (0..96).map(move |k| (i, k))) {
                     let tile = ((i / 16) * 3 + k / 32) * 3 * WORDS;
-                    let (row, pair) = (i % 16, k % 32 / 2);
+                    let (row, pair) = (i % 16, k % 16);
                     let at = tile + if pairs_first { pair * 16 + row } else { row * 16 + pair };
-                    let sum: f64 = (0..3).map(|p| value(to[at + p * WORDS], k % 2)).sum();
+                    let sum: f64 = (0..3).map(|p| value(to[at + p * WORDS], k % 32 / 16)).sum();
                     let wanted = if i < nx && k < nk { f64::from(x[i * step[0] + k * step[1]]) } else { 0.0 };
                     assert!((sum - wanted).abs() <= wanted.abs() * 2_f64.powi(-25), "{i} {k} {sum} {wanted}");
                 }
