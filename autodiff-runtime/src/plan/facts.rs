@@ -113,10 +113,7 @@ impl Plan {
                 });
                 let size = format!("{}×{}", k.rows(), k.cols);
                 let tile = format!("{}×{}", k.tile_rows, k.tile_cols);
-                format!(
-                    "kernel {size} tiles {tile} blocks {} registers {:?}{pattern}",
-                    k.n_blocks, k.n_regs
-                )
+                format!("kernel {size} tiles {tile} blocks {} registers {:?}{pattern}", k.n_blocks, k.n_regs)
             }
             Step::Product(p) => format!("product {:?} batch {:?}", p.size, p.batch),
             Step::SparseProduct(p) => format!("sparse product {:?} transposed {}", p.size, p.transposed),

@@ -22,9 +22,10 @@ fn kind(i: &Instr) -> Kind {
         Reg::Row(_) => Kind::Other,
     };
     match i {
-        Instr::Elem { to, .. } | Instr::Load { to, .. } | Instr::Copy { to, .. } | Instr::Repeat { to, .. } => {
-            class(to)
-        }
+        Instr::Elem { to, .. }
+        | Instr::Load { to, .. }
+        | Instr::Copy { to, .. }
+        | Instr::Repeat { to, .. } => class(to),
         Instr::RowReduce { sparse, .. } => {
             if *sparse {
                 Kind::Sparse

@@ -73,7 +73,10 @@ fn pair_of(
             (combined(&mut c.new, *f, a.dense, b.dense), combined(&mut c.new, *f, a.sparse, b.sparse))
         }
         (Elem::Neg, [a]) => (a.dense.map(|x| c.new.neg(x)), a.sparse.map(|x| c.new.neg(x))),
-        (Elem::Mul | Elem::Div, [Parts { dense: Some(d), sparse: Some(s) }, Parts { dense: Some(r), sparse: None }]) => {
+        (
+            Elem::Mul | Elem::Div,
+            [Parts { dense: Some(d), sparse: Some(s) }, Parts { dense: Some(r), sparse: None }],
+        ) => {
             let (d, s, r) = (*d, *s, *r);
             (Some(c.new.binary(*f, d, r)), Some(c.new.binary(*f, s, r)))
         }

@@ -1,7 +1,7 @@
 //! Products of dense matrices in fixed blocks, and of sparse with dense ones.
 #![allow(unsafe_code, reason = "the matrix product takes pointers")]
 
-use super::lanes::{Isa, Lanes};
+use super::lanes::{Entries, Isa, Lanes};
 use super::memory::Memory;
 use super::pool::Pool;
 use crate::plan::{Product, SparseProduct};
@@ -103,34 +103,21 @@ pub(super) fn sparse<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, pool: &Pool, 
     let dense = mem.read(p.dense, 0, mem.len(p.dense));
     pool.run(n_blocks, &|block, _| {
         for r in block * rows / n_blocks..(block + 1) * rows / n_blocks {
-            let row_extent = (cols - 1) * p.to_step[1] + 1;
-            let to = mem.write(p.to, r * p.to_step[0], row_extent);
-            if p.to_step[1] == 1 || cols == 1 {
-                to.fill(E::default());
-            } else {
-                (0..cols).for_each(|c| to[c * p.to_step[1]] = E::default());
-            }
-            let mut add = |v: E, other: usize| {
-                let base = other * p.dense_step[0];
-                if p.to_step[1] == 1 && p.dense_step[1] == 1 {
-                    E::add_scaled(isa, to, v, &dense[base..base + cols]);
-                } else {
-                    for c in 0..cols {
-                        let at = &mut to[c * p.to_step[1]];
-                        *at = E::from_f64(
-                            at.to_f64() + v.to_f64() * dense[base + c * p.dense_step[1]].to_f64(),
-                        );
-                    }
-                }
-            };
-            if p.transposed {
+            let to = mem.write(p.to, r * p.to_step[0], (cols - 1) * p.to_step[1] + 1);
+            let entries = if p.transposed {
                 let range = pattern.column_offsets[r] as usize..pattern.column_offsets[r + 1] as usize;
-                for k in range {
-                    add(values[pattern.places[k] as usize], pattern.rows[k] as usize);
-                }
+                Entries { values, places: Some(&pattern.places[range.clone()]), rows: &pattern.rows[range] }
             } else {
-                for k in pattern.range(r, r + 1) {
-                    add(values[k], pattern.columns[k] as usize);
+                let range = pattern.range(r, r + 1);
+                Entries { values: &values[range.clone()], places: None, rows: &pattern.columns[range] }
+            };
+            if (p.to_step[1] == 1 && p.dense_step[1] == 1) || cols == 1 {
+                E::sum_rows(isa, to, entries, dense, p.dense_step[0]);
+            } else {
+                for c in 0..cols {
+                    let at = c * p.to_step[1];
+                    let column = &dense[c * p.dense_step[1]..];
+                    E::sum_rows(isa, &mut to[at..at + 1], entries, column, p.dense_step[0]);
                 }
             }
         }

@@ -89,17 +89,7 @@ pub(super) struct Line {
 /// Whether a function has a vector form here.
 pub(super) fn has_form(f: Elem) -> bool {
     use Elem::*;
-    !matches!(
-        f,
-        Sign | Tanh
-            | Expm1
-            | Lgamma
-            | Digamma
-            | Trigamma
-            | Erf
-            | Pow
-            | GammaSampleGrad
-    )
+    !matches!(f, Sign | Tanh | Expm1 | Lgamma | Digamma | Trigamma | Erf | Pow | GammaSampleGrad)
 }
 
 impl Line {

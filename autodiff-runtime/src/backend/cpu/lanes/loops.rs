@@ -3,7 +3,7 @@
 
 use super::f32_math as m;
 use super::special_f32 as s;
-use super::{Isa, Lanes, Src};
+use super::{Entries, Isa, Lanes, Src};
 use crate::op::{Elem, ReduceKind};
 
 /// Defines a function that runs `$body::<FMA>` compiled for the instruction set given.
@@ -169,7 +169,7 @@ macro_rules! blocked_sum {
 }
 
 macro_rules! shared {
-    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident) => {
+    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident, $rows:ident) => {
         #[inline(always)]
         fn binary_body<const FMA: bool>(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) {
             use Elem::*;
@@ -233,15 +233,6 @@ macro_rules! shared {
         }
 
         #[inline(always)]
-        fn scaled_body<const FMA: bool>(dst: &mut [$t], s: $t, a: &[$t]) {
-            let n = dst.len();
-            let a = &a[..n];
-            for i in 0..n {
-                dst[i] = if FMA { s.mul_add(a[i], dst[i]) } else { dst[i] + s * a[i] };
-            }
-        }
-
-        #[inline(always)]
         fn pick_body<const FMA: bool>(dst: &mut [$t], from: &[$t], at: &[u32]) {
             for (d, k) in dst.iter_mut().zip(at) {
                 *d = from[*k as usize];
@@ -254,7 +245,6 @@ macro_rules! shared {
         by_isa!(sum_loop(a: &[$t]) -> f64 = sum_body);
         by_isa!(reduce_loop(kind: ReduceKind, a: &[$t]) -> $t = reduce_body);
         by_isa!(add_loop(dst: &mut [$t], a: &[$t]) = add_body);
-        by_isa!(scaled_loop(dst: &mut [$t], s: $t, a: &[$t]) = scaled_body);
         by_isa!(pick_loop(dst: &mut [$t], from: &[$t], at: &[u32]) = pick_body);
 
         impl Lanes for $t {
@@ -277,8 +267,8 @@ macro_rules! shared {
             fn add_to(isa: Isa, dst: &mut [Self], a: &[Self]) {
                 add_loop(isa, dst, a);
             }
-            fn add_scaled(isa: Isa, dst: &mut [Self], s: Self, a: &[Self]) {
-                scaled_loop(isa, dst, s, a);
+            fn sum_rows(isa: Isa, to: &mut [Self], e: Entries<'_, Self>, matrix: &[Self], stride: usize) {
+                $rows(isa, to, e, matrix, stride);
             }
             fn plus(a: Self, b: Self) -> Self {
                 a + b
@@ -347,7 +337,9 @@ mod single {
         m::exp::<FMA>(x)
     }
 
-    shared!(f32, true, unary, exp, rare);
+    use super::super::rows::sum_rows_f32 as rows;
+
+    shared!(f32, true, unary, exp, rare, rows);
 }
 
 mod double {
@@ -377,5 +369,9 @@ mod double {
         x.exp()
     }
 
-    shared!(f64, false, unary, exp, rare);
+    fn rows(_: Isa, to: &mut [f64], e: Entries<'_, f64>, matrix: &[f64], stride: usize) {
+        super::super::rows::sum_rows(to, e, matrix, stride, f64::mul_add);
+    }
+
+    shared!(f64, false, unary, exp, rare, rows);
 }

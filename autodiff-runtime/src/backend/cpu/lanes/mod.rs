@@ -2,7 +2,10 @@
 
 mod f32_math;
 mod loops;
+mod rows;
 mod special_f32;
+
+pub(super) use rows::Entries;
 
 use crate::element::Element;
 use crate::op::{Elem, ReduceKind};
@@ -64,8 +67,8 @@ pub(super) trait Lanes: Element {
     fn reduce(isa: Isa, kind: ReduceKind, a: &[Self]) -> Self;
     /// dst += a.
     fn add_to(isa: Isa, dst: &mut [Self], a: &[Self]);
-    /// dst += s · a.
-    fn add_scaled(isa: Isa, dst: &mut [Self], s: Self, a: &[Self]);
+    /// to = Σ factor · row of a matrix over some entries; rows of the matrix lie `stride` apart.
+    fn sum_rows(isa: Isa, to: &mut [Self], e: Entries<'_, Self>, matrix: &[Self], stride: usize);
     /// a + b.
     fn plus(a: Self, b: Self) -> Self;
     /// dst\[at\[k\]\] += s · a\[k\].

@@ -3,7 +3,10 @@
 //! The unit multiplies bfloat16 alone; numbers are split in three parts and the products of parts that matter are
 //! summed ([`pack`], [`amx`]): six products at sixteen times the speed of vector code. Work is cut into blocks that
 //! depend on the sizes alone, so results do not depend on the number of threads.
-#![allow(unsafe_code, reason = "instructions that the language does not know, after the processor was asked for them")]
+#![allow(
+    unsafe_code,
+    reason = "instructions that the language does not know, after the processor was asked for them"
+)]
 
 mod amx;
 mod pack;
@@ -87,9 +90,10 @@ impl Unit {
         if E::NAME != f32::NAME || !amx::available() {
             return None;
         }
-        let most = products.filter_map(Shape::of).map(|s| s.needs()).fold([0; 3], |a, b| {
-            [0, 1, 2].map(|i| a[i].max(b[i]))
-        });
+        let most = products
+            .filter_map(Shape::of)
+            .map(|s| s.needs())
+            .fold([0; 3], |a, b| [0, 1, 2].map(|i| a[i].max(b[i])));
         Some(Self {
             shared: Aligned::new(most[0]),
             own: (0..threads).map(|_| Aligned::new(most[1])).collect(),
@@ -247,11 +251,8 @@ fn block(a: &[u32], b: &[u32], size: [usize; 3], c: Target, more: bool) {
         for i in (0..m).step_by(2 * BLOCK) {
             let from = |x: &[u32], at: usize| x.as_ptr().cast::<u8>().wrapping_add(at / BLOCK * next);
             let whole = i + 2 * BLOCK <= m && j + 2 * BLOCK <= n && c.step[1] == 1;
-            let (to, stride) = if whole {
-                (c.moved(i, j).address(), c.step[0])
-            } else {
-                (edge.as_mut_ptr(), 2 * BLOCK)
-            };
+            let (to, stride) =
+                if whole { (c.moved(i, j).address(), c.step[0]) } else { (edge.as_mut_ptr(), 2 * BLOCK) };
             let stride = stride * size_of::<f32>();
             // SAFETY: packed factors hold an even number of blocks; the target holds 32 rows and columns.
             unsafe { tiles.multiply(from(a, i), from(b, j), [next; 2], steps, to, stride, more && whole) };

@@ -91,6 +91,9 @@ fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
         let [mut a, mut b] = [_mm512_setzero_ps(); 2];
         if x < nx {
             let row = &p.data[x * p.step[0]..];
+            // The next step's elements, which lie in another page than the next row.
+            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(DEPTH).cast());
+            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(DEPTH + 16).cast());
             a = load(row, nk);
             if nk > 16 {
                 b = load(&row[16..], nk - 16);
@@ -104,7 +107,14 @@ fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn by_pairs(p: Part<'_>, tiles: &mut [u32]) {
     let [nx, nk] = p.size;
-    let row = |k: usize| if k < nk { load(&p.data[k * p.step[1]..], nx) } else { _mm512_setzero_ps() };
+    let row = |k: usize| {
+        if k >= nk {
+            return _mm512_setzero_ps();
+        }
+        let row = &p.data[k * p.step[1]..];
+        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(BLOCK).cast());
+        load(row, nx)
+    };
     for pair in 0..16 {
         split(row(pair), row(pair + 16), pair, tiles);
     }

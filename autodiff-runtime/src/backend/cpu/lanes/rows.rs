@@ -1,0 +1,119 @@
+//! Sums of rows of a matrix with given factors: the inner loop of products with a sparse factor.
+#![allow(unsafe_code, reason = "vector loads after their ranges were checked")]
+
+use super::Isa;
+
+/// Some non-zeros: the factor of number k is `values[places[k]]` (or `values[k]`), its row of the matrix `rows[k]`.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Entries<'a, E> {
+    pub values: &'a [E],
+    pub places: Option<&'a [u32]>,
+    pub rows: &'a [u32],
+}
+
+impl<E: Copy> Entries<'_, E> {
+    #[inline(always)]
+    fn value(&self, k: usize) -> E {
+        self.values[self.places.map_or(k, |p| p[k] as usize)]
+    }
+}
+
+/// to = Σ factor · matrix\[row, 0 .. to.len()\], with rows of the matrix `stride` apart; single precision.
+pub(super) fn sum_rows_f32(isa: Isa, to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32], stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::V4 {
+        let mut from = 0;
+        while from < to.len() {
+            let n = (to.len() - from).min(128);
+            let part = &mut to[from..from + n];
+            // SAFETY: `Isa::detect` found AVX-512.
+            unsafe {
+                match n.div_ceil(16) {
+                    1 => v4::<1>(part, e, &matrix[from..], stride),
+                    2 => v4::<2>(part, e, &matrix[from..], stride),
+                    3 | 4 => v4::<4>(part, e, &matrix[from..], stride),
+                    _ => v4::<8>(part, e, &matrix[from..], stride),
+                }
+            }
+            from += n;
+        }
+        return;
+    }
+    sum_rows(to, e, matrix, stride, |s, x, y| if isa == Isa::V3 { f32::mul_add(s, x, y) } else { s * x + y });
+}
+
+/// The same for any type, entry by entry.
+#[inline(always)]
+pub(super) fn sum_rows<E: Copy + Default>(
+    to: &mut [E],
+    e: Entries<'_, E>,
+    matrix: &[E],
+    stride: usize,
+    add: impl Fn(E, E, E) -> E,
+) {
+    to.fill(E::default());
+    for (k, row) in e.rows.iter().enumerate() {
+        let (s, at) = (e.value(k), *row as usize * stride);
+        let row = &matrix[at..at + to.len()];
+        to.iter_mut().zip(row).for_each(|(t, x)| *t = add(s, *x, *t));
+    }
+}
+
+/// Up to 16 · R columns in R registers.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn v4<const R: usize>(to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32], stride: usize) {
+    use std::arch::x86_64::*;
+    /// How many entries ahead rows are fetched.
+    const AHEAD: usize = 4;
+    let n = to.len();
+    let lanes: [__mmask16; R] = std::array::from_fn(|r| {
+        if n >= 16 * (r + 1) { !0 } else { (1_u32 << n.saturating_sub(16 * r)) as u16 - 1 }
+    });
+    let mut sums = [_mm512_setzero_ps(); R];
+    for k in 0..e.rows.len() {
+        let at = e.rows[k] as usize * stride;
+        let row = matrix[at..at + n].as_ptr();
+        if let Some(next) = e.rows.get(k + AHEAD) {
+            let next = matrix.as_ptr().wrapping_add(*next as usize * stride);
+            for r in 0..R {
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(16 * r).cast());
+            }
+        }
+        let factor = _mm512_set1_ps(e.value(k));
+        for r in 0..R {
+            // SAFETY: masked to the row's elements, which the slice above checked.
+            let x = unsafe { _mm512_maskz_loadu_ps(lanes[r], row.wrapping_add(16 * r)) };
+            sums[r] = _mm512_fmadd_ps(factor, x, sums[r]);
+        }
+    }
+    for r in 0..R {
+        // SAFETY: masked to the elements of `to`.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr().wrapping_add(16 * r), lanes[r], sums[r]) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_width_agrees_with_the_plain_loop() {
+        let matrix: Vec<f32> = (0..40 * 300).map(|i| (i % 97) as f32 - 40.0).collect();
+        let rows = [3, 0, 7, 39, 12, 3, 38];
+        let values = [1.0, -2.0, 0.5, 4.0, 3.0, 0.25, -1.0];
+        let places = [6, 5, 4, 3, 2, 1, 0];
+        for n in [1, 15, 16, 17, 33, 64, 100, 127, 128, 129, 300] {
+            for places in [None, Some(&places[..])] {
+                let e = Entries { values: &values, places, rows: &rows };
+                let (mut a, mut b) = (vec![9.0; n], vec![9.0; n]);
+                sum_rows_f32(Isa::detect(), &mut a, e, &matrix, 300);
+                sum_rows(&mut b, e, &matrix, 300, |s, x, y| s * x + y);
+                assert_eq!(a, b, "{n} columns");
+            }
+        }
+    }
+}
