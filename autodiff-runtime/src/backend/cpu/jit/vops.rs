@@ -89,7 +89,36 @@ pub(super) struct Line {
 /// Whether a function has a vector form here.
 pub(super) fn has_form(f: Elem) -> bool {
     use Elem::*;
-    !matches!(f, Sign | Tanh | Expm1 | Lgamma | Digamma | Trigamma | Erf | Pow | GammaSampleGrad)
+    matches!(
+        f,
+        Neg | Recip
+            | Exp
+            | Log
+            | Log1p
+            | Sqrt
+            | Square
+            | Abs
+            | Floor
+            | Sigmoid
+            | Softplus
+            | Relu
+            | Not
+            | Add
+            | Sub
+            | Mul
+            | Div
+            | Min
+            | Max
+            | XLogY
+            | LgammaDelta
+            | DigammaDelta
+            | Lt
+            | Le
+            | Eq
+            | And
+            | Or
+            | Select
+    )
 }
 
 impl Line {
@@ -246,7 +275,7 @@ impl Line {
                 self.binary(ADD, p, l)
             }
             Elem::Relu => self.bound(MAX, 0.0, a),
-            // Not: the last of the table's functions of one operand.
+            // Not: the last of those that `has_form` names.
             _ => {
                 let zero = self.number(0.0);
                 self.push(Vop::Compare(EQ, a, zero))
