@@ -325,13 +325,20 @@ impl<'a, E: Lanes> Block<'a, E> {
                 let Some(p) = tile.pattern else { continue };
                 let columns = &p.columns[p.range(tile.row + r, tile.row + r + 1)];
                 let range = tile.row_range(r);
-                for (k, c) in range.zip(columns) {
-                    let v = match src {
-                        Src::Slice(x) => x[k],
-                        Src::Splat(x) => x,
-                    };
-                    let t = &mut part[base + *c as usize * a.col];
-                    *t = E::plus(*t, v);
+                match src {
+                    Src::Slice(x) if a.col == 1 => {
+                        E::add_at(&mut part[base..], E::from_f64(1.0), &x[range], columns);
+                    }
+                    _ => {
+                        for (k, c) in range.zip(columns) {
+                            let v = match src {
+                                Src::Slice(x) => x[k],
+                                Src::Splat(x) => x,
+                            };
+                            let t = &mut part[base + *c as usize * a.col];
+                            *t = E::plus(*t, v);
+                        }
+                    }
                 }
             } else {
                 self.accumulate_row(&mut part[base..], a.col, src, r, tile);

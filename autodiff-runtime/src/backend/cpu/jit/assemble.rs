@@ -100,11 +100,16 @@ fn operands(op: &Vop) -> Vec<V> {
     }
 }
 
+/// Whether an operation is there for what it does, not for a value.
+fn is_effect(op: &Vop) -> bool {
+    matches!(op, Vop::Store(..) | Vop::Sum(..) | Vop::Largest(..))
+}
+
 /// The last operation that needs each value; 0 for one that nothing needs.
 fn last_uses(ops: &[Vop]) -> Vec<usize> {
     let mut last = vec![0; ops.len()];
     for (i, op) in ops.iter().enumerate().rev() {
-        if last[i] > 0 || matches!(op, Vop::Store(..) | Vop::Sum(..) | Vop::Largest(..)) {
+        if last[i] > 0 || is_effect(op) {
             operands(op).into_iter().for_each(|v| last[v as usize] = last[v as usize].max(i));
         }
     }
@@ -153,8 +158,7 @@ impl Assembler<'_> {
         self.free = u32::MAX >> self.n_sums;
         self.at = vec![None; self.line.ops.len()];
         for (i, op) in self.line.ops.iter().enumerate() {
-            let effect = matches!(op, Vop::Store(..) | Vop::Sum(..) | Vop::Largest(..));
-            if !effect && self.last_use[i] == 0 {
+            if !is_effect(op) && self.last_use[i] == 0 {
                 continue;
             }
             self.at[i] = self.operation(i, op)?;
@@ -185,7 +189,6 @@ impl Assembler<'_> {
 
     /// One operation; the outer `None` means that registers ran out.
     fn operation(&mut self, i: usize, op: &Vop) -> Option<Option<Zmm>> {
-        let test = Mask { k: TEST, zero: false };
         let lanes = self.lanes;
         Some(Some(match *op {
             Vop::Load(p) => {
@@ -211,6 +214,18 @@ impl Assembler<'_> {
                 to
             }
             Vop::Fma(kind, a, b, c) => self.fused(i, kind, a, b, c)?,
+            _ if is_effect(op) => {
+                self.effect(op)?;
+                return Some(None);
+            }
+            _ => self.masked(i, op)?,
+        }))
+    }
+
+    /// An operation that chooses lanes by a test.
+    fn masked(&mut self, i: usize, op: &Vop) -> Option<Zmm> {
+        let test = Mask { k: TEST, zero: false };
+        Some(match *op {
             Vop::Compare(how, a, b) => {
                 let to = self.take()?;
                 self.code.vector(COMPARE, TEST, self.reg(a), self.source(b), ALL, Some(how));
@@ -268,15 +283,21 @@ impl Assembler<'_> {
                 self.code.land(fine);
                 to
             }
+            _ => return None,
+        })
+    }
+
+    /// An operation that gives no value.
+    fn effect(&mut self, op: &Vop) -> Option<()> {
+        let lanes = self.lanes;
+        match *op {
             Vop::Store(p, v) => {
                 let to = self.array(p);
                 self.code.vector(STORE, self.reg(v), 0, to, lanes, None);
-                return Some(None);
             }
             Vop::Sum(acc, v) => {
                 let acc = self.accumulator(acc as usize);
                 self.code.vector(ADD, acc, acc, Rm::Reg(self.reg(v)), lanes, None);
-                return Some(None);
             }
             Vop::Largest(acc, v) => {
                 let acc = self.accumulator(acc as usize);
@@ -285,12 +306,13 @@ impl Assembler<'_> {
                 self.code.vector(MAX, to, acc, Rm::Reg(v), ALL, None);
                 // What is not a number stays.
                 self.code.vector(COMPARE, TEST, acc, Rm::Reg(acc), ALL, Some(UNORDERED));
-                self.code.vector(MOVE, to, 0, Rm::Reg(acc), test, None);
+                self.code.vector(MOVE, to, 0, Rm::Reg(acc), Mask { k: TEST, zero: false }, None);
                 self.code.vector(MOVE, acc, 0, Rm::Reg(to), lanes, None);
                 self.free |= 1 << to;
-                return Some(None);
             }
-        }))
+            _ => {}
+        }
+        Some(())
     }
 
     /// 1 in the lanes of the test mask, else 0.
