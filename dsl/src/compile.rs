@@ -11,7 +11,7 @@ use crate::resolve::{Program, merge};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use crate::types::check;
-use crate::{inspect, lower, objective, syntax};
+use crate::{inspect, lower, objective, story, syntax};
 use std::collections::BTreeMap;
 
 /// Warnings and notes about the whole program, which an error elsewhere makes doubtful.
@@ -137,6 +137,21 @@ impl Compiled {
     /// The table of axes: every axis with its source, every named value with its plates, axes and support.
     pub fn shapes(&self) -> String {
         inspect::shapes(&self.model)
+    }
+
+    /// The generative story, the guide and the bound as LaTeX, for a paper that loads `amsmath`.
+    pub fn latex(&self) -> String {
+        story::latex(&self.model, &self.objective, &self.program)
+    }
+
+    /// The graph of the model for Graphviz; with the guide's edges, dashed, if asked for.
+    pub fn dot(&self, guide: bool) -> String {
+        story::dot(&self.model, guide)
+    }
+
+    /// The graph of the model as an SVG document; with the guide's edges, dashed, if asked for.
+    pub fn svg(&self, guide: bool) -> String {
+        story::svg(&self.model, guide)
     }
 
     /// A printed form: `ast`, `model` or `objective`.

@@ -20,6 +20,7 @@ mod model;
 mod objective;
 mod resolve;
 pub mod source;
+mod story;
 pub mod syntax;
 mod types;
 

@@ -93,3 +93,13 @@ fn every_form_is_printed() {
     }
     svic(at, &["compile", "scvi", "--emit", "llvm"]).expect(1, &["tokens, ast, model, objective"]);
 }
+
+#[test]
+fn explain_writes_for_papers() {
+    let folder = folder();
+    let at = folder.path();
+    svic(at, &["explain", "scvi", "--latex"]).expect(0, &[r"z_{ca} &\sim", r"\mathcal{L} &="]);
+    svic(at, &["explain", "scvi", "--dot"]).expect(0, &["digraph model {", "cluster_cell"]);
+    svic(at, &["explain", "scvi", "--svg", "--guide"]).expect(0, &["<svg xmlns", "dasharray"]);
+    svic(at, &["explain", "scvi", "--svg", "--dot"]).expect(2, &["cannot be used with"]);
+}

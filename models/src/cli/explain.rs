@@ -11,6 +11,18 @@ pub struct ExplainArgs {
     /// A model, or a code such as E0507.
     #[arg(value_name = "MODEL|CODE")]
     what: String,
+    /// The generative story and the bound as LaTeX.
+    #[arg(long, conflicts_with_all = ["dot", "svg"])]
+    latex: bool,
+    /// The graph of the model for Graphviz.
+    #[arg(long, conflicts_with = "svg")]
+    dot: bool,
+    /// The graph of the model as a picture: observed values shaded, plates as boxes.
+    #[arg(long)]
+    svg: bool,
+    /// With the guide's edges in the graph, dashed.
+    #[arg(long)]
+    guide: bool,
     #[command(flatten)]
     sets: SetArgs,
 }
@@ -32,6 +44,12 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     }
     let (_, model) = compile_model(&args.what, &args.sets, true)?;
     warn(model.sources(), model.warnings(), true);
-    out(&model.compiled().explain());
+    let compiled = model.compiled();
+    out(&match () {
+        () if args.latex => compiled.latex(),
+        () if args.dot => compiled.dot(args.guide),
+        () if args.svg => compiled.svg(args.guide),
+        () => compiled.explain(),
+    });
     Ok(OK)
 }
