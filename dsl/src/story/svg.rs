@@ -123,8 +123,8 @@ mod tests {
             let name = format!("{}{i}", ["z", "theta_of_a_gene", "mu"][k % 3]);
             d.nodes.push(Node { name, shape: shapes[k % 5], axes, plates: path });
             for j in 0..i {
-                if (j * 5 + k * 3) % 4 == 0 {
-                    let guide = (j + k) % 5 == 0;
+                if (j * 5 + k * 3).is_multiple_of(4) {
+                    let guide = (j + k).is_multiple_of(5);
                     let (from, to) = if guide { (i, j) } else { (j, i) };
                     d.edges.push(Edge { from, to, guide });
                 }
