@@ -134,6 +134,11 @@ impl Compiled {
         objective::explain(&self.model, &self.objective)
     }
 
+    /// The checked model.
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// The table of axes: every axis with its source, every named value with its plates, axes and support.
     pub fn shapes(&self) -> String {
         inspect::shapes(&self.model)

@@ -9,6 +9,7 @@
 //!
 //! Invariant: pure. No files, no devices, no printing: text is handed in, diagnostics and graphs are handed out.
 
+pub mod analysis;
 mod compile;
 mod compiled;
 mod derive;

@@ -1,5 +1,6 @@
 //! Forms of a program for people: tokens, the table of axes, the graph with its gradients.
 
+mod describe;
 mod shapes;
 mod tokens;
 

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 
 /// The axes with their sources, then every named value: what it is, the plates it stands in, its own axes, its support.
 pub(crate) fn shapes(m: &Model) -> String {
-    let mut plates: BTreeSet<AxisNo> = m.sites.iter().flat_map(|s| s.plates.iter().copied()).collect();
-    plates.extend(m.plate);
+    let plates = plates(m);
     let head = |names: [&str; 2]| names.map(str::to_owned);
     let mut axes = vec![head(["axis", "size"])];
     axes.extend(m.axes.iter().enumerate().map(|(i, a)| {
@@ -38,7 +37,12 @@ pub(crate) fn shapes(m: &Model) -> String {
     format!("{}\n{}", table(&axes), table(&values))
 }
 
-fn source(source: &AxisSource) -> String {
+/// The axes that some site has a plate of.
+pub(super) fn plates(m: &Model) -> BTreeSet<AxisNo> {
+    m.sites.iter().flat_map(|s| s.plates.iter().copied()).chain(m.plate).collect()
+}
+
+pub(super) fn source(source: &AxisSource) -> String {
     match source {
         AxisSource::Data => "of the data".to_owned(),
         AxisSource::Knob(n) => n.to_string(),
@@ -48,7 +52,7 @@ fn source(source: &AxisSource) -> String {
     }
 }
 
-fn holds(m: &Model, ty: &Ty) -> String {
+pub(super) fn holds(m: &Model, ty: &Ty) -> String {
     let missing = if ty.may_miss { "?" } else { "" };
     let of = match (ty.support, ty.of) {
         (Support::Simplex, Some(a)) => format!(" over {}", m.axis_name(a)),
