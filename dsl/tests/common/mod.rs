@@ -1,6 +1,5 @@
 //! Shared by tests: the checked-in library, made-up data of any shape, and runs of lowered graphs in f64.
 #![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::graph::Dtype;
