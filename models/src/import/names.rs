@@ -46,13 +46,19 @@ impl NameMap {
     /// name the first counts. Names as in `stdlib/`, with or without folder and `.svi`.
     pub fn of<'a>(models: impl IntoIterator<Item = &'a str>) -> NameMap {
         let mut all = NameMap::default();
-        for model in models {
-            let file = model.rsplit('/').next().unwrap_or(model);
-            let table = format!("{}.map", file.strip_suffix(".svi").unwrap_or(file));
-            if let Some((_, text)) = TABLES.iter().find(|(name, _)| *name == table) {
+        let mut wanted: Vec<String> = models.into_iter().map(stem).collect();
+        wanted.reverse();
+        let mut seen = vec![];
+        while let Some(model) = wanted.pop() {
+            if seen.contains(&model) {
+                continue;
+            }
+            if let Some((_, text)) = TABLES.iter().find(|(name, _)| stem(name) == model) {
                 // The files are part of this crate and their form is tested.
                 all.rules.extend(NameMap::parse(text).unwrap_or_default().rules);
+                wanted.extend(also(text).map(str::to_owned));
             }
+            seen.push(model);
         }
         all
     }
@@ -62,7 +68,8 @@ impl NameMap {
     /// # Errors
     /// The line that has no meaning.
     pub fn parse(text: &str) -> Result<NameMap, String> {
-        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        let is_rule = |l: &&str| !l.is_empty() && !l.starts_with('#') && !l.starts_with("also ");
+        let lines = text.lines().map(str::trim).filter(is_rule);
         let rules = lines.map(|line| rule(line).ok_or_else(|| format!("no rule: {line}")));
         Ok(NameMap { rules: rules.collect::<Result<_, _>>()? })
     }
@@ -75,6 +82,17 @@ impl NameMap {
             Some(Target { ours, shape: rule.shape.clone() })
         })
     }
+}
+
+/// A file's name without folder and extension.
+fn stem(name: &str) -> String {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned()
+}
+
+/// Tables that a table takes up: its lines `also NAME`.
+fn also(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|l| l.trim().strip_prefix("also ")).map(str::trim)
 }
 
 fn rule(line: &str) -> Option<Rule> {
@@ -116,6 +134,9 @@ mod tests {
             assert!(!rules.is_empty(), "{name}");
             let model = name.replace(".map", ".svi");
             assert!(crate::library::STDLIB.iter().any(|(n, _)| *n == model), "{name}: there is no {model}");
+            for other in also(text) {
+                assert!(TABLES.iter().any(|(n, _)| stem(n) == other), "{name}: there is no table {other}");
+            }
         }
     }
 

@@ -40,8 +40,9 @@ pub fn check(case: &Case, route: Route) -> Outcome {
     compared.push(same("loss", "loss"));
     let request = |purpose| Request { purpose, mode: Mode::Evaluate, n_batch: data.n_cells };
     let lowered = crate::lowered(&compiled, &data.bound, &request(Purpose::Objective));
-    let is_probe = |c: &&Compared| c.ours != "loss" && !c.ours.starts_with("row:");
-    let names: BTreeSet<String> = compared.iter().filter(is_probe).map(|c| c.ours.clone()).collect();
+    let is_probe = |name: &&str| *name != "loss" && !name.starts_with("row:");
+    let names = compared.iter().flat_map(|c| c.ours.split(" + ")).filter(is_probe);
+    let names: BTreeSet<String> = names.map(str::to_owned).collect();
     let names = names.into_iter().collect();
     let probing = crate::lowered(&compiled, &data.bound, &request(Purpose::Outputs { names, given: vec![] }));
     let setup = Setup {
@@ -79,6 +80,22 @@ struct Run {
 }
 
 impl Setup<'_> {
+    /// The stored draws in the order in which they were made, else zeros.
+    fn noise(&self, wanted: &[Noise]) -> Vec<Vec<f64>> {
+        let stored = under(self.tensors, "noise.");
+        let number = |name: &str| name.split('.').next().and_then(|n| n.parse::<usize>().ok());
+        let mut normals: Vec<_> = stored.iter().filter(|(n, _)| n.ends_with(".normal")).collect();
+        normals.sort_by_key(|(n, _)| number(n));
+        if normals.is_empty() {
+            return wanted.iter().map(Noise::zeros).collect();
+        }
+        let sizes = |n: Vec<usize>| format!("{n:?}");
+        let ours: Vec<usize> = wanted.iter().map(|n| n.n).collect();
+        let theirs: Vec<usize> = normals.iter().map(|(_, t)| t.values.len()).collect();
+        assert_eq!(sizes(ours), sizes(theirs), "the draws of both programs");
+        normals.into_iter().map(|(_, t)| t.values.clone()).collect()
+    }
+
     fn run<E: Element>(&self, backend: &dyn Backend<E>) -> Run {
         let converter = Converter::new(&self.map, &self.lowered.variables, &self.data.bound);
         let imported = converter
@@ -100,7 +117,7 @@ impl Setup<'_> {
             let program = Program { graph: graph.verify().expect("a valid graph"), training };
             let mut executable = backend.prepare(&program).expect("the back end takes the graph");
             let fed = self.data.feeds(l, 0..self.data.n_cells, self.epoch, &imported.stats);
-            let held = to_elements::<E>(fed, noise.iter().map(Noise::zeros).collect());
+            let held = to_elements::<E>(fed, self.noise(&noise));
             let feeds: Vec<Feed<'_, E>> = held.iter().map(Held::feed).collect();
             executable.run(&mut variables, &feeds, StepKey::default()).expect("the case runs");
             let read = |name: &str| {
@@ -159,8 +176,12 @@ fn disagreements(
     let mut wrong = vec![];
     for Compared { theirs, ours, sign } in compared {
         let expected = &tensors[&format!("out.{theirs}")].values;
-        let values = run.outputs.get(ours).unwrap_or_else(|| panic!("no output {ours}"));
-        let mut got: Vec<f64> = values.iter().map(|v| v * sign).collect();
+        let mut got: Vec<f64> = vec![];
+        for name in ours.split(" + ") {
+            let values = run.outputs.get(name).unwrap_or_else(|| panic!("no output {name}"));
+            got.resize(values.len(), 0.0);
+            got.iter_mut().zip(values).for_each(|(sum, v)| *sum += v * sign);
+        }
         if !got.is_empty() && got.len() != expected.len() && expected.len().is_multiple_of(got.len()) {
             // The reference repeats for every cell what does not depend on the cell.
             got = got.iter().copied().cycle().take(expected.len()).collect();

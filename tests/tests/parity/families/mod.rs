@@ -2,7 +2,9 @@
 //! inputs are called, and which of our expressions its tensors are. Everything else is the same for all.
 
 mod linear_scvi;
+mod methylvi;
 mod scvi;
+mod stereoscope_rna;
 
 use super::case::Case;
 use std::collections::BTreeMap;
@@ -29,7 +31,8 @@ impl Configuration {
 }
 
 /// A tensor of the reference and the expression of ours that it is. What begins with `loss` or `row:` is a result of the
-/// objective, everything else an expression of the model.
+/// objective, everything else an expression of the model;
+/// a sum of several is written with ` + `.
 pub struct Compared {
     /// Its name after `out.`.
     pub theirs: String,
@@ -64,7 +67,8 @@ pub struct Family {
 }
 
 /// Every class that the library has.
-pub const FAMILIES: &[Family] = &[scvi::FAMILY, linear_scvi::FAMILY];
+pub const FAMILIES: &[Family] =
+    &[scvi::FAMILY, linear_scvi::FAMILY, methylvi::FAMILY, stereoscope_rna::FAMILY];
 
 /// The family of a case.
 pub fn find(case: &Case) -> Result<&'static Family, String> {
