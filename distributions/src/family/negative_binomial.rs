@@ -4,8 +4,9 @@ use crate::special::{LOG_EPS, MAX_RATE, clamp_prob, count_log, log_factorial, lo
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
 use autodiff_runtime::{Elem, Graph, NodeId, RandomKind};
 
-/// Negative binomial counts: a Poisson whose rate is Gamma. `mean` μ ≥ 0 with `inv_dispersion` θ > 0, or `total` θ > 0
-/// with `logits` (μ = θ eˡ) or `probs` (μ = θ p/(1−p)). Variance μ + μ²/θ.
+/// Negative binomial counts: a Poisson whose rate is Gamma. `mean` μ ≥ 0 with `inv_dispersion` θ > 0, or `total` θ ≥ 0
+/// with `logits` (μ = θ eˡ) or `probs` (μ = θ p/(1−p)); a total of 0 (an empty cell) is the point mass at 0. Variance
+/// μ + μ²/θ.
 ///
 /// The first set keeps the 1e-8 terms of the reference (`spec/models-core.md` §1.10), by which the masses sum to 1 only
 /// within about 1e-8 of the parameters; the two others have none, but clamp probabilities
@@ -89,16 +90,24 @@ pub(super) fn mean_and_theta(g: &mut Graph, set: usize, params: &[NodeId]) -> (N
     (g.mul(params[0], odds), params[0])
 }
 
-/// μ + μ²/θ.
-pub(super) fn variance_of(g: &mut Graph, mean: NodeId, theta: NodeId) -> NodeId {
-    let square = g.square(mean);
-    let excess = g.div(square, theta);
+/// μ + μ²/θ, as μ + μ · μ/θ: the last factor is known where θ is 0.
+pub(super) fn variance_of(g: &mut Graph, set: usize, params: &[NodeId]) -> NodeId {
+    let (mean, _) = mean_and_theta(g, set, params);
+    let odds = odds(g, set, params);
+    let excess = g.mul(mean, odds);
     g.add(mean, excess)
 }
 
 /// λ ~ Gamma(θ, rate θ/μ), limited to 1e8, then x ~ Poisson(λ). Uses two streams.
 pub(super) fn draw_counts(g: &mut Graph, set: usize, params: &[NodeId], draw: &Draw) -> NodeId {
-    let theta = if set == 0 { params[1] } else { params[0] };
+    // A Gamma of concentration 1e-30 is 0 in any precision; one of concentration 0 is not defined.
+    let theta = match set {
+        0 => params[1],
+        _ => {
+            let least = g.constant(1e-30);
+            g.binary(Elem::Max, params[0], least)
+        }
+    };
     let log_gamma = g.random(RandomKind::LogGamma, &[theta], draw.stream, draw.axes.clone(), draw.rows);
     let gamma = g.exp(log_gamma);
     let odds = odds(g, set, params);
@@ -110,7 +119,7 @@ pub(super) fn draw_counts(g: &mut Graph, set: usize, params: &[NodeId], draw: &D
 
 pub(super) const MEAN: Parameter = Parameter::scalar("mean", Support::Nonneg);
 pub(super) const INV_DISPERSION: Parameter = Parameter::scalar("inv_dispersion", Support::Positive);
-pub(super) const TOTAL: Parameter = Parameter::scalar("total", Support::Positive);
+pub(super) const TOTAL: Parameter = Parameter::scalar("total", Support::Nonneg);
 pub(super) const LOGITS: Parameter = Parameter::scalar("logits", Support::Real);
 pub(super) const PROBS: Parameter = Parameter::scalar("probs", Support::Unit);
 
@@ -142,7 +151,6 @@ impl Family for Nb {
     }
 
     fn variance(&self, g: &mut Graph, d: &Dist) -> Option<NodeId> {
-        let (mean, theta) = mean_and_theta(g, d.set, &d.params);
-        Some(variance_of(g, mean, theta))
+        Some(variance_of(g, d.set, &d.params))
     }
 }

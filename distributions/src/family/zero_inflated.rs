@@ -63,8 +63,8 @@ impl Family for Zinb {
 
     /// (1 − π) (v + π μ²) with v the variance of the NB.
     fn variance(&self, g: &mut Graph, d: &Dist) -> Option<NodeId> {
-        let (mean, theta) = mean_and_theta(g, d.set, &d.params);
-        let inner = variance_of(g, mean, theta);
+        let (mean, _) = mean_and_theta(g, d.set, &d.params);
+        let inner = variance_of(g, d.set, &d.params);
         let pi = g.sigmoid(d.params[2]);
         let square = g.square(mean);
         let between = g.mul(pi, square);

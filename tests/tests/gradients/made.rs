@@ -97,10 +97,15 @@ fn labels(c: &Compiled, bound: &Bound, name: &str) -> usize {
     bound.sizes.get(&axis).copied().or(rows).unwrap_or(1)
 }
 
+fn counts_before(c: &Compiled, name: &str) -> f64 {
+    c.slots().iter().take_while(|s| s.name != name).filter(|s| s.kind == SlotKind::Count).count() as f64
+}
+
 fn field(c: &Compiled, name: &str, i: usize) -> f64 {
     let u = uniform(name, i);
     match c.slots().iter().find(|s| s.name == name).map(|s| s.kind) {
-        Some(SlotKind::Count) => (u * u * 9.0).floor(),
+        // Each field of counts lies above the one before, so that a total declared after its part is at least the part.
+        Some(SlotKind::Count) => (u * u * 9.0).floor() + 9.0 * counts_before(c, name),
         Some(SlotKind::Bool) => f64::from(u8::from(u > 0.5)),
         Some(SlotKind::Positive | SlotKind::Nonneg) => 0.5 + 2.0 * u,
         Some(SlotKind::Unit) => u,
