@@ -6,7 +6,7 @@ use common::{World, bound, compile_with, compiled, request, same, texts};
 use dsl::diagnostic::{Diagnostics, render, render_concise};
 use dsl::source::Sources;
 use dsl::syntax::ast::{
-    Ast, BinaryOp, Expr, ExprKind, GuideStmt, GuideStmtKind, ItemKind, ModelStmt, ModelStmtKind, Treatment,
+    BinaryOp, Expr, ExprKind, GuideStmt, GuideStmtKind, Item, ItemKind, ModelStmt, ModelStmtKind, Treatment,
 };
 use dsl::syntax::{parse, print};
 use dsl::{Compiled, Mode, Purpose};
@@ -436,8 +436,8 @@ fn each_guide(stmts: &mut [GuideStmt], f: &mut dyn FnMut(&mut Expr)) {
 }
 
 /// Every expression of a program's values, in order.
-fn each(tree: &mut Ast, f: &mut dyn FnMut(&mut Expr)) {
-    for item in &mut tree.items {
+fn each(items: &mut [Item], f: &mut dyn FnMut(&mut Expr)) {
+    for item in items {
         match &mut item.kind {
             ItemKind::Stat(s) => each_expr(&mut s.value, f),
             ItemKind::Fn(x) => each_expr(&mut x.value, f),
@@ -448,6 +448,7 @@ fn each(tree: &mut Ast, f: &mut dyn FnMut(&mut Expr)) {
             ItemKind::Model(stmts) => each_model(stmts, f),
             ItemKind::Guide(stmts) => each_guide(stmts, f),
             ItemKind::Output(outputs) => outputs.iter_mut().for_each(|o| each_expr(&mut o.value, f)),
+            ItemKind::When(w) => each(&mut w.body, f),
             _ => {}
         }
     }
@@ -466,11 +467,12 @@ proptest! {
         let file = sources.add("a.svi", text.as_str());
         let mut tree = parse(file, text).0;
         let mut pool = vec![];
-        each(&mut tree, &mut |e| pool.push(e.clone()));
+        each(&mut tree.items, &mut |e| pool.push(e.clone()));
+        prop_assume!(!pool.is_empty());
         for (at, from, how) in grafts {
             let (at, new) = (at % pool.len(), pool[from % pool.len()].clone());
             let mut i = 0;
-            each(&mut tree, &mut |e| {
+            each(&mut tree.items, &mut |e| {
                 if i == at {
                     let (left, right) = (Box::new(e.clone()), Box::new(new.clone()));
                     *e = match how {

@@ -116,12 +116,19 @@ impl World<'_> {
         let u = noise(&(self.canonical)(field), at);
         let kind = self.model.slots().iter().find(|s| s.name == field).map(|s| s.kind);
         match kind {
-            Some(SlotKind::Count) => (u * u * 9.0).floor(),
+            Some(SlotKind::Count) => (u * u * 9.0).floor() + 9.0 * self.counts_after(field),
             Some(SlotKind::Bool) => f64::from(u8::from(u > 0.5)),
             Some(SlotKind::Positive | SlotKind::Nonneg) => 0.5 + 2.0 * u,
             Some(SlotKind::Unit | SlotKind::Simplex) => u,
             _ => 4.0 * u - 2.0,
         }
+    }
+
+    /// Fields of counts whose names come later: a count lies above all of these, so that `cov` can be the total of `mc`.
+    fn counts_after(&self, field: &str) -> f64 {
+        let own = (self.canonical)(field);
+        let later = |s: &&dsl::Slot| s.kind == SlotKind::Count && (self.canonical)(&s.name) > own;
+        self.model.slots().iter().filter(later).count() as f64
     }
 
     fn slot_axes(&self, field: &str) -> usize {
