@@ -40,6 +40,7 @@ pub mod gradcheck;
 pub mod import;
 pub mod init;
 pub mod library;
+pub mod lsp;
 pub mod model;
 pub mod output;
 pub mod registry;

@@ -2,7 +2,7 @@
 //! that no other binary has to be found.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Separates arguments in the environment; no argument contains it.
 const SEPARATOR: &str = "\u{1f}";
@@ -49,6 +49,18 @@ pub fn svic(folder: &Path, args: &[&str]) -> Done {
 pub fn svic_on_full_disk(folder: &Path, blocks: u32, args: &[&str]) -> Done {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" --exact command::child --nocapture");
     finish(Command::new("sh").arg("-c").arg(script).arg(program()), folder, args)
+}
+
+/// Starts `svic` in a folder with pipes for its standard input and output.
+pub fn svic_piped(folder: &Path, args: &[&str]) -> Child {
+    Command::new(program())
+        .args(["--exact", "command::child", "--nocapture"])
+        .current_dir(folder)
+        .env(VARIABLE, args.join(SEPARATOR))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test binary runs")
 }
 
 fn program() -> PathBuf {

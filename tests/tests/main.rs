@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod command;
+mod editor;
 mod gradients;
 mod noise;
 mod parity;

@@ -9,6 +9,7 @@ mod explain;
 mod fmt;
 mod import;
 mod list;
+mod lsp;
 mod new;
 mod progress;
 mod run;
@@ -89,6 +90,8 @@ enum Command {
     New(new::NewArgs),
     /// Put sources into canonical layout.
     Fmt(fmt::FmtArgs),
+    /// Serve an editor: diagnostics, hovers, definitions, renames, completions, formatting.
+    Lsp,
     /// Evaluate a trained model on a data file.
     Apply(apply::ApplyArgs),
     /// List the models of the library.
@@ -157,6 +160,7 @@ where
         Command::Explain(args) => explain::run(&args),
         Command::Compile(args) => compile::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Lsp => lsp::run(),
         Command::Fmt(args) => fmt::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::List => list::run(),
