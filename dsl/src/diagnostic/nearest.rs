@@ -1,17 +1,23 @@
 //! Candidates for a misspelt name.
 
+/// How many names of a fitting length are compared: more only slow a huge and broken program down.
+const COMPARED: usize = 1000;
+
 /// At most three candidates, the nearest first; ties alphabetically. A candidate counts if it is within a third of the
 /// longer name's length in edits (at least one), upper and lower case and a swap of neighbours counting as one edit.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let length = name.chars().count();
     let mut near: Vec<(usize, &str)> = candidates
         .into_iter()
         .filter(|candidate| *candidate != name)
-        .filter_map(|candidate| {
-            let longer = name.chars().count().max(candidate.chars().count());
+        .map(|candidate| (candidate, length.max(candidate.chars().count())))
+        .filter(|(candidate, longer)| length.abs_diff(candidate.chars().count()) <= (longer / 3).max(1))
+        .take(COMPARED)
+        .filter_map(|(candidate, longer)| {
             let limit = (longer / 3).max(1);
-            let edits = if candidate.eq_ignore_ascii_case(name) { 1 } else { distance(name, candidate) };
-            (edits <= limit && (edits < longer || candidate.eq_ignore_ascii_case(name)))
-                .then_some((edits, candidate))
+            let same = candidate.eq_ignore_ascii_case(name);
+            let edits = if same { 1 } else { distance(name, candidate, limit)? };
+            (edits < longer || same).then_some((edits, candidate))
         })
         .collect();
     near.sort();
@@ -20,8 +26,9 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     near.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// Edit distance with swaps of neighbours. Names beyond 64 characters are compared by their beginning.
-fn distance(a: &str, b: &str) -> usize {
+/// Edit distance with swaps of neighbours, if it is within the limit. Names beyond 64 characters are compared by their
+/// beginning.
+fn distance(a: &str, b: &str, limit: usize) -> Option<usize> {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();
     let mut before = vec![0; b.len() + 1];
@@ -35,9 +42,14 @@ fn distance(a: &str, b: &str) -> usize {
                 row[j] = row[j].min(before[j - 2] + 1);
             }
         }
+        // A swap reaches over one row, so both must be beyond the limit before nothing can come back.
+        let beyond = |row: &[usize]| row.iter().all(|d| *d > limit);
+        if beyond(&row) && beyond(&above) {
+            return None;
+        }
         before = std::mem::replace(&mut above, row);
     }
-    above[b.len()]
+    Some(above[b.len()]).filter(|edits| *edits <= limit)
 }
 
 #[cfg(test)]
@@ -54,8 +66,10 @@ mod tests {
 
     #[test]
     fn distances() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abcd", "abdc"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc", 9), Some(3));
+        assert_eq!(distance("abcd", "abdc", 9), Some(1));
+        assert_eq!(distance("kitten", "sitting", 9), Some(3));
+        assert_eq!(distance("kitten", "sitting", 3), Some(3));
+        assert_eq!(distance("kitten", "sitting", 2), None);
     }
 }
