@@ -173,7 +173,7 @@ fn the_rest(s: &mut Session, base: &str, text: &str) {
     let document = json!({ "uri": base });
     let params = json!({ "textDocument": document, "position": position(text, "cell {") });
     let axes = s.ask("textDocument/completion", params)["result"].clone();
-    assert!(axes.as_array().unwrap().iter().any(|c| c["label"] == "gene"), "{axes}");
+    assert!(axes.as_array().expect("a list").iter().any(|c| c["label"] == "gene"), "{axes}");
     let whole = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 99, "character": 0 } });
     let hints =
         s.ask("textDocument/inlayHint", json!({ "textDocument": document, "range": whole }))["result"]
@@ -191,7 +191,7 @@ fn the_rest(s: &mut Session, base: &str, text: &str) {
             .clone();
     assert_eq!(edits[0]["newText"], text);
     let scvi = s.ask("svic/text", json!({ "uri": "svic:/stdlib/scvi.svi" }))["result"].clone();
-    assert!(scvi.as_str().unwrap().starts_with("# scVI"));
+    assert!(scvi.as_str().expect("a text").starts_with("# scVI"));
 }
 
 /// The editor highlights as words exactly what the lexer reserves.
