@@ -1,7 +1,8 @@
 //! The entry: sources and settings in, a [`Compiled`] model or diagnostics out.
 
 use crate::compiled::{
-    AxisInfo, Bound, Library, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot, TrainSettings,
+    AxisInfo, Bound, Library, LoadInfo, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot,
+    TrainSettings,
 };
 use crate::derive::derive;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -12,7 +13,8 @@ use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
 use crate::types::check;
 use crate::{inspect, lower, objective, story, syntax};
-use std::collections::BTreeMap;
+use distributions::Support;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Warnings and notes about the whole program, which an error elsewhere makes doubtful.
 const AFTER_ERRORS: [Code; 5] = [Code::W0603, Code::W0604, Code::W0605, Code::W0516, Code::E0517];
@@ -22,6 +24,10 @@ const AFTER_ERRORS: [Code; 5] = [Code::W0603, Code::W0604, Code::W0605, Code::W0
 pub struct Settings {
     /// `--set name=value`: options, sizes of axes, training settings.
     pub sets: Vec<(String, String)>,
+    /// Optional fields that the data are known to lack. Without data every field counts as present, so that the widest
+    /// program is checked; once they are bound, what `when present(y)` holds of absent fields is left out by compiling again
+    /// ([`Compiled::deciding`] names the fields that matter).
+    pub absent: BTreeSet<String>,
 }
 
 /// A checked and derived model. It knows no data.
@@ -45,7 +51,7 @@ pub fn compile(
     library: &dyn Library,
 ) -> (Option<Compiled>, Diagnostics) {
     let mut diags = Diagnostics::new();
-    let program = merge(sources, root, &settings.sets, library, &mut diags);
+    let program = merge(sources, root, settings, library, &mut diags);
     let tree = syntax::print(&syntax::parse(root, sources.text(root)).0);
     let compiled = Compiled::from_program(program, settings.sets.clone(), tree, &mut diags);
     diags.complete_edits(sources);
@@ -111,6 +117,57 @@ impl Compiled {
     /// Name of the minibatched plate's axis.
     pub fn plate(&self) -> Option<&str> {
         self.model.plate.map(|p| self.model.axis_name(p))
+    }
+
+    /// Optional fields whose presence decides what the model is, because a `when` asks for them.
+    pub fn deciding(&self) -> BTreeSet<String> {
+        self.program.deciding.borrow().clone()
+    }
+
+    /// Trained models that constants come from.
+    pub fn loads(&self) -> Vec<LoadInfo> {
+        let info = |l: &ast::Load| LoadInfo {
+            name: l.name.text.clone(),
+            model: l.model.dotted(),
+            span: l.name.span,
+        };
+        self.program.loads.iter().map(info).collect()
+    }
+
+    /// A parameter's stored values, row-major of the given shape, as values in its declared support. What is no declared
+    /// parameter (a weight of a net) is stored as it is.
+    pub fn in_support(&self, path: &str, stored: &[f32], shape: &[usize]) -> Vec<f32> {
+        let Some(p) = self.model.params.iter().find(|p| p.name == path) else { return stored.to_vec() };
+        let each = |f: fn(f32) -> f32| stored.iter().map(|x| f(*x)).collect();
+        match p.ty.support {
+            Support::Positive => each(f32::exp),
+            Support::Unit => each(|x| 1.0 / (1.0 + (-x).exp())),
+            Support::Simplex => {
+                let along = p.ty.axes.iter().position(|a| Some(*a) == p.ty.of).unwrap_or(0);
+                let inner: usize = shape.iter().skip(along + 1).product();
+                let n = shape.get(along).copied().unwrap_or(1);
+                let mut out: Vec<f32> = stored.iter().map(|x| x.exp()).collect();
+                for start in (0..out.len()).filter(|i| (i / inner.max(1)).is_multiple_of(n.max(1))) {
+                    let places = || (0..n).map(|k| start + k * inner);
+                    let total: f32 = places().map(|i| out[i]).sum();
+                    places().for_each(|i| out[i] /= total);
+                }
+                out
+            }
+            _ => stored.to_vec(),
+        }
+    }
+
+    /// Fields that a likelihood is about.
+    pub fn observed(&self) -> BTreeSet<String> {
+        let fields = self.model.sites.iter().filter_map(|s| s.observed);
+        fields.map(|f| self.model.fields[f].slot.name.clone()).collect()
+    }
+
+    /// Parameters with a row for each row of the data set: they mean nothing for other rows.
+    pub fn tables(&self) -> Vec<String> {
+        let by_row = |p: &&crate::model::ParamDecl| self.model.plate.is_some_and(|a| p.ty.axes.contains(&a));
+        self.model.params.iter().filter(by_row).map(|p| p.name.clone()).collect()
     }
 
     /// Names of the statistics to compute before training.

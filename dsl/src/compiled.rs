@@ -58,10 +58,24 @@ pub struct Slot {
     pub over: Option<String>,
     /// Where it comes from unless bound otherwise: the path as written, such as `layers.counts` or `obs.batch`.
     pub path: Option<String>,
+    /// For a constant of a trained model: under which name that model is loaded; `path` is then the path of one of its
+    /// parameters, whose value in its support is wanted.
+    pub load: Option<String>,
     /// Whether it may be absent: a category then has one label, covariates are none, others count as not present.
     pub optional: bool,
     /// Whether single values may be missing (`T?`), and the rule that tells them.
     pub missing: Option<MissingRule>,
+    /// Its declaration.
+    pub span: Span,
+}
+
+/// A trained model that constants come from: `load ref : stereoscope_rna`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadInfo {
+    /// The name it is used under.
+    pub name: String,
+    /// The model that is expected.
+    pub model: String,
     /// Its declaration.
     pub span: Span,
 }
@@ -118,6 +132,13 @@ pub struct TrainSettings {
     pub weight_decay: f64,
     /// Whether weight decay acts on the weights instead of the gradient (AdamW).
     pub decoupled_decay: bool,
+    /// Largest norm of all gradients together; longer ones are scaled down to it.
+    pub clip: Option<f64>,
+    /// A category of whose labels every minibatch holds equal shares; the rarer ones come up again.
+    pub stratify: Option<String>,
+    /// A second plate whose minibatches, of the same size, go along with those of the first; without it the second plate
+    /// goes whole into every step. An epoch is a pass of the longer one; the shorter comes up again.
+    pub pair: Option<String>,
     /// Fraction of the cells that train; `None`: 0.9, with a last minibatch of one or two cells moved to validation.
     pub train_size: Option<f64>,
     /// Whether training stops when the validation ELBO no longer improves (patience 45 epochs).
@@ -141,6 +162,9 @@ impl Default for TrainSettings {
             eps: 0.01,
             weight_decay: 1e-6,
             decoupled_decay: false,
+            clip: None,
+            stratify: None,
+            pair: None,
             train_size: None,
             early_stopping: false,
             plateau: false,
@@ -278,6 +302,8 @@ pub enum FeedSpec {
     CovariateReals(String),
     /// Global row numbers of the minibatch, for the random numbers.
     Rows,
+    /// The same of a paired plate.
+    PairedRows,
     /// The value of a `stat`, computed beforehand by [`Purpose::Statistics`] (its graph output has the same name).
     Stat(String),
     /// The number of the current epoch, counted from 0, as a scalar.

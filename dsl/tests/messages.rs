@@ -15,7 +15,8 @@ fn compiled(text: &str) -> (Diagnostics, Sources) {
     let file = sources.add("model.svi", text);
     let sets = text.lines().next().and_then(|line| line.strip_prefix("# set: ")).unwrap_or("");
     let sets = sets.split_whitespace().filter_map(|s| s.split_once('='));
-    let settings = Settings { sets: sets.map(|(n, v)| (n.to_owned(), v.to_owned())).collect() };
+    let settings =
+        Settings { sets: sets.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(), ..Settings::default() };
     let (_, diagnostics) = compile(&mut sources, file, &settings, &Stdlib);
     (diagnostics, sources)
 }

@@ -1,7 +1,7 @@
 //! The data of a bound model in memory, field by field, ready to be cut into minibatches.
 
 use crate::anndata::Matrix;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One bound field.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,11 +55,24 @@ pub enum Known {
     Whole(Vec<bool>),
 }
 
+/// A second plate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paired {
+    /// Its axis.
+    pub axis: String,
+    /// Number of its rows.
+    pub n_rows: usize,
+    /// Names of the fields that have a row for each.
+    pub fields: BTreeSet<String>,
+}
+
 /// All fields of a bound model, and the labels of their rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
     /// Number of cells.
     pub n_rows: usize,
+    /// The fields of a second plate whose rows are taken in minibatches too.
+    pub paired: Option<Paired>,
     /// Names of the cells.
     pub row_names: Vec<String>,
     /// The present fields by name.

@@ -120,6 +120,7 @@ pub fn optimiser(settings: &TrainSettings) -> Optimiser {
         eps: settings.eps,
         weight_decay: settings.weight_decay,
         decoupled: settings.decoupled_decay,
+        clip: settings.clip,
         ..Adam::default()
     })
 }

@@ -205,7 +205,7 @@ fn places(gradient: &[f64]) -> Vec<usize> {
 
 /// Numbers of cells, genes and labels that are quick and tell every axis apart.
 pub fn small_simulation(seed: u64, sizes: BTreeMap<String, usize>) -> SimOptions {
-    SimOptions { cells: 7, genes: 5, batches: 2, library: (4.0, 0.3), seed, sizes }
+    SimOptions { cells: 7, genes: 5, batches: 2, library: (4.0, 0.3), seed, sizes, ..SimOptions::default() }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::train::{Fit, FitOptions};
 use dsl::Library;
 use dsl::diagnostic::Diagnostics;
 use dsl::source::Sources;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub struct Model {
     compiled: Compiled,
     texts: Texts,
     sets: Vec<(String, String)>,
+    absent: BTreeSet<String>,
     sources: Sources,
     warnings: Diagnostics,
     library: Arc<dyn Library + Send + Sync>,
@@ -34,15 +36,27 @@ impl Model {
         library: Arc<dyn Library + Send + Sync>,
         sets: &[(String, String)],
     ) -> Result<Model, Error> {
+        Model::compile_without(name, text, library, sets, BTreeSet::new())
+    }
+
+    /// Compiles a program for data that lack some optional fields.
+    fn compile_without(
+        name: &str,
+        text: &str,
+        library: Arc<dyn Library + Send + Sync>,
+        sets: &[(String, String)],
+        absent: BTreeSet<String>,
+    ) -> Result<Model, Error> {
         let mut sources = Sources::new();
         let root = sources.add(name, text);
         let recorder = Recorder::new(library.as_ref());
-        let settings = Settings { sets: sets.to_vec() };
+        let settings = Settings { sets: sets.to_vec(), absent: absent.clone() };
         let (compiled, diagnostics) = compile(&mut sources, root, &settings, &recorder);
         let texts = Texts { name: name.to_owned(), text: text.to_owned(), extended: recorder.into_seen() };
         match compiled {
             Some(compiled) if !diagnostics.has_errors() => {
-                Ok(Model { compiled, texts, sets: sets.to_vec(), sources, warnings: diagnostics, library })
+                let sets = sets.to_vec();
+                Ok(Model { compiled, texts, sets, absent, sources, warnings: diagnostics, library })
             }
             _ => Err(Error::new(&sources, diagnostics)),
         }
@@ -75,14 +89,38 @@ impl Model {
         Model::compile(&self.texts.name, &self.texts.text, self.library, &sets)
     }
 
-    /// Finds the program's fields in the data.
+    /// Finds the program's fields in the data. If a `when present(…)` asks for a field that they lack, the program is
+    /// compiled again without it.
     ///
     /// # Errors
     /// Everything about the data that does not fit the program, each with its remedy.
     pub fn bind(self, adata: &AnnData, binds: &Binds) -> Result<BoundModel, Error> {
-        let data = bind::bind(self.compiled(), adata, binds, None)
-            .map_err(|diagnostics| Error::new(&self.sources, diagnostics))?;
-        Ok(BoundModel { model: self, adata: adata.clone(), binds: binds.clone(), data })
+        let found = |model: &Model| {
+            bind::bind(model.compiled(), adata, binds, None)
+                .map_err(|diagnostics| Error::new(&model.sources, diagnostics))
+        };
+        let mut data = found(&self)?;
+        let (present, before) = (data.bound.present.clone(), self.absent.clone());
+        let model = self.for_data(&present)?;
+        if model.absent != before {
+            data = found(&model)?;
+        }
+        Ok(BoundModel { model, adata: adata.clone(), binds: binds.clone(), data })
+    }
+
+    /// The program for data with these fields.
+    ///
+    /// # Errors
+    /// What the program says without the others.
+    pub fn for_data(self, present: &BTreeSet<String>) -> Result<Model, Error> {
+        let deciding = self.compiled.deciding();
+        let optional = |name: &&String| self.compiled.slots().iter().any(|s| s.name == **name && s.optional);
+        let absent: BTreeSet<String> =
+            deciding.iter().filter(|n| !present.contains(*n)).filter(optional).cloned().collect();
+        if absent.is_subset(&self.absent) {
+            return Ok(self);
+        }
+        Model::compile_without(&self.texts.name, &self.texts.text, self.library, &self.sets, absent)
     }
 
     /// The compiler's result.

@@ -1,7 +1,7 @@
 //! The saved model: one `.svim` file, a safetensors container.
 //!
 //! Tensors are the variables under their source paths (`decoder.rho.linear.weight`, moments as `adam.m:…`) and the
-//! statistics of the data (`stat:…`). The container's metadata has one entry, `svic`, a JSON text: the program's texts,
+//! statistics of the data (`stat:…`) and the constants that came from other models (`const:…`). The container's metadata has one entry, `svic`, a JSON text: the program's texts,
 //! settings, labels, bindings, history and where training stands. The same run gives the same bytes: no times, no paths
 //! that were not given, sorted names.
 //!
@@ -131,7 +131,11 @@ pub fn to_bytes(trained: &Trained) -> Result<Vec<u8>, Error> {
         .stats
         .iter()
         .map(|(name, values)| (format!("stat:{name}"), vec![values.len()], little_endian(values)));
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = variables.chain(stats).collect();
+    let constants = trained
+        .constants
+        .iter()
+        .map(|(name, values)| (format!("const:{name}"), vec![values.len()], little_endian(values)));
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = variables.chain(stats).chain(constants).collect();
     let views: Result<Vec<(&str, TensorView<'_>)>, _> = tensors
         .iter()
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
@@ -223,7 +227,7 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Trained, Error> {
     let header: Header = serde_json::from_str(json).map_err(|e| fail(&e.to_string()))?;
     check_header(&header).map_err(|e| fail(&e))?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| fail(&e.to_string()))?;
-    let model = Model::from_texts(&header.texts, &header.sets)?;
+    let model = Model::from_texts(&header.texts, &header.sets)?.for_data(&header.bound.present)?;
     assemble(header, model, &tensors).map_err(|e| fail(&e))
 }
 
@@ -260,7 +264,7 @@ fn check_header(header: &Header) -> Result<(), String> {
 
 fn assemble(header: Header, model: Model, tensors: &SafeTensors<'_>) -> Result<Trained, String> {
     let mut variables = Variables::new();
-    let mut stats = BTreeMap::new();
+    let (mut stats, mut constants) = (BTreeMap::new(), BTreeMap::new());
     // In order of name: the container's own order differs from one reading to the next.
     let in_order: BTreeMap<&str, TensorView<'_>> = tensors.iter().collect();
     for (name, view) in in_order {
@@ -269,11 +273,10 @@ fn assemble(header: Header, model: Model, tensors: &SafeTensors<'_>) -> Result<T
         }
         let values: Vec<f32> =
             view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        match name.strip_prefix("stat:") {
-            Some(stat) => {
-                stats.insert(stat.to_owned(), values);
-            }
-            None => variables.set(name, values),
+        match name.split_once(':') {
+            Some(("stat", stat)) => drop(stats.insert(stat.to_owned(), values)),
+            Some(("const", constant)) => drop(constants.insert(constant.to_owned(), values)),
+            _ => variables.set(name, values),
         }
     }
     let settings = model.compiled().train().clone();
@@ -297,6 +300,7 @@ fn assemble(header: Header, model: Model, tensors: &SafeTensors<'_>) -> Result<T
         epochs: header.epochs,
         settings,
         stats,
+        constants,
         dims: header.dims,
         shapes: BTreeMap::new(),
         state,

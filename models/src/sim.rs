@@ -4,6 +4,7 @@ use crate::anndata::{
     Additions, Column, Csr, Dense, Matrix, NewAnnData, UnsValue, Values, WriteOptions, write_new,
 };
 use crate::batch::{Gatherer, cut, for_each_minibatch};
+use crate::bind::{self, Binds};
 use crate::dataset::{Dataset, FieldData};
 use crate::engine::{Engine, Prepared, run_error};
 use crate::error::{Error, request};
@@ -43,6 +44,8 @@ pub struct SimOptions {
     pub seed: u64,
     /// Sizes of other data axes.
     pub sizes: BTreeMap<String, usize>,
+    /// Trained models that the model loads; their labels name its axes.
+    pub binds: Binds,
 }
 
 impl Default for SimOptions {
@@ -55,6 +58,7 @@ impl Default for SimOptions {
             library: (8.0, 0.5),
             seed: 0,
             sizes: BTreeMap::new(),
+            binds: Binds::new(),
         }
     }
 }
@@ -76,6 +80,8 @@ pub struct Drawn {
     pub arrays: Vec<NamedArray>,
     /// The made-up fields that the model conditions on.
     pub given: Dataset,
+    /// Labels of axes that loaded models name.
+    pub labels: BTreeMap<String, Vec<String>>,
     /// Sizes, and which of these fields are present.
     pub bound: Bound,
     /// The parameters that the data were drawn with.
@@ -92,7 +98,7 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
     if options.cells < 1 || options.genes < 1 || options.batches < 1 {
         return Err(Error::plain(request("a simulation needs at least one cell, one gene and one batch")));
     }
-    let (bound, mut given) = made_up(model, options)?;
+    let MadeUp { bound, data: mut given, labels } = made_up(model, options)?;
     let ranges = cut(options.cells, CHUNK);
     let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
     let mut variables = Variables::new();
@@ -134,7 +140,7 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
         return Err(error);
     }
     let shapes = lowered.variables.iter().map(|v| (v.name.clone(), v.dims.iter().map(|d| d.size).collect()));
-    Ok(Drawn { arrays, given, bound, shapes: shapes.collect(), variables })
+    Ok(Drawn { arrays, given, bound, labels, shapes: shapes.collect(), variables })
 }
 
 fn empty_array(lowered: &Lowered, name: &str, model: &Model) -> NamedArray {
@@ -209,56 +215,115 @@ fn gene_axis(slots: &[Slot]) -> Option<&str> {
     slots.iter().find(from_x).and_then(|s| s.axes.get(1)).map(String::as_str)
 }
 
-/// Sizes, and the fields that the model conditions on: balanced categories, ones for numbers.
-fn made_up(model: &Model, options: &SimOptions) -> Result<(Bound, Dataset), Error> {
+/// Data that the model conditions on.
+struct MadeUp {
+    bound: Bound,
+    data: Dataset,
+    labels: BTreeMap<String, Vec<String>>,
+}
+
+/// Sizes, and the fields that the model conditions on: balanced categories, ones for numbers, the next rows for indices,
+/// the constants of loaded models.
+fn made_up(model: &Model, options: &SimOptions) -> Result<MadeUp, Error> {
     let compiled = model.compiled();
     let n = options.cells;
     let mut bound = Bound { n_rows: n, ..Bound::default() };
     let mut data = Dataset { n_rows: n, ..Dataset::default() };
-    for axis in compiled.axes().iter().filter(|a| Some(a.name.as_str()) != compiled.plate()) {
-        if axis.source != AxisSource::Data {
-            continue;
-        }
-        let size = match options.sizes.get(&axis.name) {
-            Some(size) => *size,
-            None if gene_axis(compiled.slots()) == Some(&axis.name) => options.genes,
-            None => {
-                let text = format!("the size of axis `{}` is not known", axis.name);
-                return Err(Error::plain(request(text).help(format!("give it: --size {}=50", axis.name))));
-            }
+    let loaded = bind::loaded(compiled, &options.binds).map_err(|d| Error::new(model.sources(), d))?;
+    let labels = loaded.labels;
+    for axis in compiled.axes() {
+        let size = match &axis.source {
+            _ if Some(axis.name.as_str()) == compiled.plate() => n,
+            AxisSource::Data | AxisSource::Within(_) => match labels.get(&axis.name) {
+                Some(labels) => labels.len(),
+                None => size_of(compiled.slots(), &axis.name, options)?,
+            },
+            _ => continue,
         };
         bound.sizes.insert(axis.name.clone(), size);
     }
-    for slot in compiled.slots() {
-        match slot.kind {
-            SlotKind::Category if slot.optional && options.batches == 1 => continue,
-            SlotKind::Category => {
-                bound.sizes.insert(slot.name.clone(), options.batches);
-                let codes = (0..n).map(|i| (i % options.batches) as u32).collect();
-                data.fields.insert(slot.name.clone(), FieldData::Codes(codes));
-            }
-            _ if slot.optional => continue,
-            SlotKind::Covariates => {
-                let text = format!("`{}`: covariates cannot be made up", slot.name);
-                return Err(Error::plain(request(text)));
-            }
-            _ if slot.axes.len() == 1 => {
-                data.fields.insert(slot.name.clone(), FieldData::Reals(vec![1.0; n]));
-            }
-            _ => {}
+    for axis in compiled.axes().iter().filter(|a| matches!(a.source, AxisSource::Within(_))) {
+        let places = (0..bound.sizes[&axis.name] as u32).collect();
+        data.within.insert(axis.name.clone(), places);
+    }
+    for (slot, values) in loaded.values {
+        data.fields.insert(slot.clone(), FieldData::Whole(values));
+        bound.present.insert(slot);
+    }
+    let observed = compiled.observed();
+    for slot in compiled.slots().iter().filter(|s| s.load.is_none()) {
+        if slot.optional && (slot.kind != SlotKind::Category || options.batches == 1) {
+            continue;
         }
         bound.present.insert(slot.name.clone());
+        if slot.kind == SlotKind::Category {
+            bound.sizes.insert(slot.name.clone(), options.batches);
+        }
+        if !observed.contains(&slot.name) || slot.axes.len() == 1 {
+            let field = made_up_field(slot, &bound, options, compiled)?;
+            data.fields.insert(slot.name.clone(), field);
+        }
     }
-    Ok((bound, data))
+    Ok(MadeUp { bound, data, labels })
+}
+
+fn size_of(slots: &[Slot], axis: &str, options: &SimOptions) -> Result<usize, Error> {
+    match options.sizes.get(axis) {
+        Some(size) => Ok(*size),
+        None if gene_axis(slots) == Some(axis) => Ok(options.genes),
+        None => {
+            let text = format!("the size of axis `{axis}` is not known");
+            Err(Error::plain(request(text).help(format!("give it: --size {axis}=50"))))
+        }
+    }
+}
+
+fn made_up_field(
+    slot: &Slot,
+    bound: &Bound,
+    options: &SimOptions,
+    compiled: &dsl::Compiled,
+) -> Result<FieldData, Error> {
+    let knob = |axis: &String| {
+        let found = compiled.axes().iter().find(|a| a.name == *axis).map(|a| &a.source);
+        match found {
+            Some(AxisSource::Knob(n)) => *n,
+            Some(AxisSource::Labels(labels)) => labels.len(),
+            _ => bound.sizes.get(axis).copied().unwrap_or(1),
+        }
+    };
+    let sizes: Vec<usize> = slot.axes.iter().map(knob).collect();
+    let (total, width) = (sizes.iter().product::<usize>(), sizes.iter().skip(1).product::<usize>());
+    let by_row = slot.axes.first().map(String::as_str) == compiled.plate();
+    let over = slot.over.as_ref().map_or(1, knob);
+    let value = |i: usize| match slot.kind {
+        SlotKind::Simplex => 1.0 / over as f32,
+        SlotKind::Index => ((i / width.max(1) + i % width.max(1) + 1) % over) as f32,
+        _ => 1.0,
+    };
+    Ok(match slot.kind {
+        SlotKind::Covariates => {
+            let text = format!("`{}`: covariates cannot be made up", slot.name);
+            return Err(Error::plain(request(text)));
+        }
+        SlotKind::Category => FieldData::Codes((0..total).map(|i| (i % options.batches) as u32).collect()),
+        _ if !by_row => FieldData::Whole((0..total).map(value).collect()),
+        _ if sizes.len() == 1 => FieldData::Reals((0..total).map(value).collect()),
+        _ => {
+            let values = (0..total).map(value).collect();
+            FieldData::Matrix(Matrix::Dense(Dense { n_rows: sizes[0], n_cols: width, values }))
+        }
+    })
 }
 
 impl Drawn {
     fn into_anndata(self, model: &Model, options: &SimOptions) -> NewAnnData {
         let mut out = NewAnnData {
             obs_names: (0..options.cells).map(|i| format!("cell_{i}")).collect(),
-            var_names: (0..options.genes).map(|i| format!("gene_{i}")).collect(),
+            var_names: self.genes(model, options),
             ..NewAnnData::default()
         };
+        let genes = out.var_names.len();
         out.parts.uns.push(("svic".to_owned(), self.truth(model, options)));
         let slots = model.compiled().slots();
         for slot in slots {
@@ -280,9 +345,14 @@ impl Drawn {
         let plate = model.compiled().plate();
         for array in self.arrays.into_iter().filter(|a| a.axes.first().map(String::as_str) == plate) {
             let slot = slots.iter().find(|s| s.name == array.name);
-            place(&mut out.parts, &mut out.x, slot, array, options.genes);
+            place(&mut out.parts, &mut out.x, slot, array, genes);
         }
         out
+    }
+
+    fn genes(&self, model: &Model, options: &SimOptions) -> Vec<String> {
+        let named = gene_axis(model.compiled().slots()).and_then(|axis| self.labels.get(axis));
+        named.cloned().unwrap_or_else(|| (0..options.genes).map(|i| format!("gene_{i}")).collect())
     }
 
     fn truth(&self, model: &Model, options: &SimOptions) -> UnsValue {

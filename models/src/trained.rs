@@ -49,6 +49,8 @@ pub struct Trained {
     pub settings: TrainSettings,
     /// Statistics of the data, by name.
     pub stats: BTreeMap<String, Vec<f32>>,
+    /// Values of the constants that came from other trained models, by name.
+    pub constants: BTreeMap<String, Vec<f32>>,
     /// Axis names of each variable, for those who read the file.
     pub dims: BTreeMap<String, Vec<String>>,
     /// Sizes along those axes.

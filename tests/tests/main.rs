@@ -1,11 +1,13 @@
 //! The one test binary: the whole pipeline from outside.
 
 mod bad_input;
+mod binding;
 mod command;
 mod editor;
 mod gradients;
 mod noise;
 mod parity;
+mod parts;
 mod run;
 mod tidy;
 mod tools;
@@ -37,7 +39,7 @@ pub fn library_model_and_files(name: &str, sets: &[(String, String)]) -> (Compil
     let mut sources = Sources::new();
     let root =
         sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
-    let settings = Settings { sets: sets.to_vec() };
+    let settings = Settings { sets: sets.to_vec(), ..Settings::default() };
     let (compiled, diagnostics) = dsl::compile(&mut sources, root, &settings, &Folder(read));
     let files = sources.ids().map(|id| sources.name(id).to_owned()).collect();
     (compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false))), files)

@@ -17,12 +17,14 @@ pub struct Adam {
     pub weight_decay: f64,
     /// Whether decay acts on the weights directly instead of being added to the gradient.
     pub decoupled: bool,
+    /// Largest Euclidean norm of all gradients together; a longer gradient is scaled down to it.
+    pub clip: Option<f64>,
 }
 
 impl Default for Adam {
     /// The usual constants; no decay.
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false, clip: None }
     }
 }
 
@@ -42,7 +44,9 @@ impl Adam {
             let root = g.sqrt(second);
             g.recip(root)
         };
+        let scale = self.clip.filter(|_| !trained.is_empty()).map(|most| shortened(g, trained, most));
         for &(variable, gradient) in trained {
+            let gradient = scale.map_or(gradient, |s| g.mul(gradient, s));
             self.update(g, variable, gradient, Scalars { lr, rate, root_scale });
         }
     }
@@ -85,6 +89,23 @@ impl Adam {
         let new = g.mul_const(x, 1.0 - beta);
         g.add(old, new)
     }
+}
+
+/// min(1, most ÷ (‖gradients‖ + 10⁻⁶)).
+fn shortened(g: &mut Graph, trained: &[(VariableId, NodeId)], most: f64) -> NodeId {
+    let mut total = g.constant(0.0);
+    for (_, gradient) in trained {
+        let square = g.square(*gradient);
+        let axes = g.axes_of(square).clone();
+        let sum = if axes.is_empty() { square } else { g.sum(square, axes) };
+        total = g.add(total, sum);
+    }
+    let norm = g.sqrt(total);
+    let norm = g.add_const(norm, 1e-6);
+    let most = g.constant(most);
+    let ratio = g.div(most, norm);
+    let one = g.constant(1.0);
+    g.binary(Elem::Min, ratio, one)
 }
 
 #[derive(Clone, Copy)]

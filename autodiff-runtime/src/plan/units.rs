@@ -64,7 +64,7 @@ impl Units {
         }
         let mut domain: Vec<Axes> = g.node_ids().map(|id| domain_of(g, role[id.index()], id)).collect();
         if fuse {
-            find_row_values(g, &mut role, &mut domain);
+            find_row_values(g, sparsity, &mut role, &mut domain);
         }
         let mut units = Self { role, of: vec![None; g.nodes().len()], list: vec![] };
         for id in g.node_ids() {
@@ -257,8 +257,9 @@ fn node_pattern(g: &Graph, sparsity: &Sparsity, id: NodeId) -> Option<InputId> {
     sparsity.pattern(id).or_else(|| operands.iter().find_map(|o| sparsity.pattern(*o)))
 }
 
-/// Finds elementwise values between a row reduction and its use by the elements of the same domain.
-fn find_row_values(g: &Graph, role: &mut [Role], domain: &mut [Axes]) {
+/// Finds elementwise values between a row reduction and its use by the elements of the same domain. What touches a sparse
+/// value is none: a pattern's rows are those of its own axes.
+fn find_row_values(g: &Graph, sparsity: &Sparsity, role: &mut [Role], domain: &mut [Axes]) {
     let n = g.nodes().len();
     // Forward: the domain of the row reductions that a value depends on through elementwise steps alone.
     let mut below: Vec<Option<Axes>> = vec![None; n];
@@ -266,7 +267,7 @@ fn find_row_values(g: &Graph, role: &mut [Role], domain: &mut [Axes]) {
         let i = id.index();
         below[i] = match role[i] {
             Role::RowReduce => Some(domain[i].clone()),
-            Role::Element => {
+            Role::Element if node_pattern(g, sparsity, id).is_none() => {
                 let own = g.axes_of(id);
                 let found = g.node(id).op.operands().into_iter().find_map(|o| below[o.index()].clone());
                 found.filter(|d| d.len() == own.len() + 1 && own.is_subset(d))

@@ -151,23 +151,34 @@ impl Lowerer<'_> {
                 self.g.declare_variable(name, Axes::new(dims.iter().map(|d| d.0)))
             }
         };
-        self.g.read_variable(id)
+        // Read once, however often it is used.
+        let value = match self.read.get(name) {
+            Some(&node) => node,
+            None => {
+                let node = self.g.read_variable(id);
+                self.read.insert(name.to_owned(), node);
+                node
+            }
+        };
+        if self.hold_parameters { self.g.stop(value) } else { value }
     }
 
     fn param(&mut self, no: usize) -> NodeId {
         let p = self.m.params[no].clone();
         self.at(p.span);
-        let by_row = self.m.plate.filter(|a| p.ty.axes.contains(a)).and(self.table_rows);
-        let own = p.ty.axes.iter().filter(|a| by_row.is_none() || Some(**a) != self.m.plate);
-        let dims: Vec<AxisId> = own.map(|a| self.axis(*a)).chain(by_row).collect();
+        let dim = |a: &AxisNo| self.table_rows.get(a).copied().unwrap_or_else(|| self.axis(*a));
+        let dims: Vec<AxisId> = p.ty.axes.iter().map(dim).collect();
+        let by_row: Vec<AxisNo> =
+            p.ty.axes.iter().copied().filter(|a| self.table_rows.contains_key(a)).collect();
         let dims: Vec<(AxisId, DimRole)> = dims.into_iter().map(|a| (a, DimRole::Own)).collect();
         let kind = if p.frozen { VariableKind::Frozen } else { VariableKind::Trained };
         let mut raw = self.variable(&p.name, &dims, p.init, kind);
         // A table with a row for each row of the data set: those of this minibatch.
-        if let (Some(table), Some(plate)) = (by_row, self.plate())
-            && let Some(rows) = self.rows(&Axes::from(plate))
-        {
-            raw = self.g.gather(raw, rows, table);
+        for plate in by_row {
+            let (table, here) = (self.table_rows[&plate], Axes::from(self.axis(plate)));
+            if let Some(rows) = self.rows(&here) {
+                raw = self.g.gather(raw, rows, table);
+            }
         }
         match p.ty.support {
             Support::Positive => self.g.exp(raw),

@@ -42,8 +42,8 @@ impl Part {
 impl Lowerer<'_> {
     pub(super) fn layer(&mut self, layer: &Layer, span: Span) -> NodeId {
         match layer {
-            Layer::Linear { path, out, inputs, conditions, bias, first } => {
-                self.linear(path, *out, (inputs, conditions), *bias, *first, span)
+            Layer::Linear { path, out, inputs, conditions, plates, bias, first } => {
+                self.linear(path, *out, (inputs, conditions), plates, (*bias, *first), span)
             }
             Layer::BatchNorm { path, arg, axis } => self.batch_norm(path, *arg, *axis, span),
             Layer::LayerNorm { arg, axis } => self.layer_norm(*arg, *axis, span),
@@ -57,14 +57,14 @@ impl Lowerer<'_> {
         path: &str,
         out: Option<AxisNo>,
         (inputs, conditions): (&[ExprId], &[ExprId]),
-        bias: bool,
-        first: bool,
+        plates: &[AxisNo],
+        (bias, first): (bool, bool),
         span: Span,
     ) -> NodeId {
         let mut parts = vec![];
-        inputs.iter().for_each(|id| self.parts(*id, &mut parts));
+        inputs.iter().for_each(|id| self.parts(*id, plates, &mut parts));
         let mut conditioning = vec![];
-        conditions.iter().for_each(|id| self.parts(*id, &mut conditioning));
+        conditions.iter().for_each(|id| self.parts(*id, plates, &mut conditioning));
         parts.extend(conditioning.into_iter().filter(|p| first || matches!(p, Part::Label { .. })));
         self.at(span);
         let width: usize = parts.iter().map(|p| p.width(self)).sum();
@@ -95,7 +95,7 @@ impl Lowerer<'_> {
     }
 
     /// The columns that an input or condition contributes; a category with one label contributes none.
-    fn parts(&mut self, id: ExprId, parts: &mut Vec<Part>) {
+    fn parts(&mut self, id: ExprId, plates: &[AxisNo], parts: &mut Vec<Part>) {
         let e = self.m.expr(id).clone();
         if let ExprKind::Field(f) = e.kind {
             let decl = &self.m.fields[f];
@@ -113,8 +113,7 @@ impl Lowerer<'_> {
             }
         }
         let node = self.expr(id);
-        let plates: Vec<AxisNo> = self.m.plate.into_iter().collect();
-        match e.ty.local(&plates)[..] {
+        match e.ty.local(plates)[..] {
             [a] => {
                 parts.push(Part::Vector { node, axis: self.axis(a), label: self.m.axis_name(a).to_owned() })
             }

@@ -47,7 +47,7 @@ impl Lowerer<'_> {
     }
 
     /// 1 at one label of an axis, else 0.
-    fn one_hot(&mut self, code: usize, axis: AxisId) -> NodeId {
+    pub(super) fn one_hot(&mut self, code: usize, axis: AxisId) -> NodeId {
         let places = self.g.iota(axis);
         let places = self.g.to_real(places);
         let code = self.g.constant(code as f64);

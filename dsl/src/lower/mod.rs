@@ -3,6 +3,7 @@
 //! Every typed expression becomes at most one node (sharing survives). Axes of the model become axes of the graph in the
 //! same order: the minibatched plate first, then the data's, then knobs, which is the order of storage.
 
+mod adversary;
 mod expr;
 mod layer;
 mod lookup;
@@ -57,12 +58,16 @@ struct Lowerer<'a> {
     feeds: Vec<FeedSpec>,
     inputs: BTreeMap<String, NodeId>,
     variables: Vec<VariableSpec>,
+    /// The node that reads each variable.
+    read: BTreeMap<String, NodeId>,
     memo: BTreeMap<ExprId, NodeId>,
     fields: BTreeMap<FieldNo, FieldValue>,
     /// Fields held at a value by `given`.
     fields_held: BTreeSet<FieldNo>,
-    /// The rows of tables that have one for each row of the data set.
-    table_rows: Option<AxisId>,
+    /// The rows of tables that have one for each row of the data set, by plate.
+    table_rows: BTreeMap<AxisNo, AxisId>,
+    /// The second plate, where this step takes a minibatch of it too.
+    paired: Option<AxisNo>,
     samples: BTreeMap<SiteNo, Sample>,
     guides: BTreeMap<SiteNo, Dist>,
     /// Values that running statistics will take.
@@ -72,6 +77,8 @@ struct Lowerer<'a> {
     terms: Vec<TermInfo>,
     loss: Option<NodeId>,
     output_axes: BTreeMap<String, Vec<String>>,
+    /// Parameters that are read now belong to another player: no gradient reaches them.
+    hold_parameters: bool,
     /// In a statistic: the category within whose labels the plate is reduced.
     within: Option<FieldNo>,
 }
@@ -90,10 +97,12 @@ impl<'a> Lowerer<'a> {
             feeds: vec![],
             inputs: BTreeMap::new(),
             variables: vec![],
+            read: BTreeMap::new(),
             memo: BTreeMap::new(),
             fields: BTreeMap::new(),
             fields_held: BTreeSet::new(),
-            table_rows: None,
+            table_rows: BTreeMap::new(),
+            paired: None,
             samples: BTreeMap::new(),
             guides: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -102,6 +111,7 @@ impl<'a> Lowerer<'a> {
             terms: vec![],
             loss: None,
             output_axes: BTreeMap::new(),
+            hold_parameters: false,
             within: None,
         };
         l.declare_axes();
@@ -109,10 +119,16 @@ impl<'a> Lowerer<'a> {
     }
 
     fn declare_axes(&mut self) {
-        if let Some(p) = self.m.plate.filter(|p| self.m.params.iter().any(|q| q.ty.axes.contains(p))) {
-            let name = self.m.axis_name(p).to_owned();
-            let n = self.bound.sizes.get(&name).copied().unwrap_or(self.bound.n_rows);
-            self.table_rows = Some(self.g.add_axis(name, n.max(1)));
+        let step = self.request.purpose == Purpose::Objective && self.training();
+        let pair = self.m.train.pair.as_ref().filter(|_| step).and_then(|name| self.m.find_axis(name));
+        self.paired = pair.filter(|p| Some(*p) != self.m.plate);
+        for p in [self.m.plate, self.paired].into_iter().flatten() {
+            if self.m.params.iter().any(|q| q.ty.axes.contains(&p)) {
+                let name = self.m.axis_name(p).to_owned();
+                let n = self.bound.sizes.get(&name).copied().unwrap_or(self.bound.n_rows);
+                let id = self.g.add_axis(name, n.max(1));
+                self.table_rows.insert(p, id);
+            }
         }
         let mut covariates = false;
         for (i, axis) in self.m.axes.iter().enumerate() {
@@ -121,7 +137,7 @@ impl<'a> Lowerer<'a> {
                 covariates = true;
             }
             let size = match &axis.source {
-                _ if self.m.plate == Some(AxisNo(i as u32)) => self.request.n_batch,
+                _ if [self.m.plate, self.paired].contains(&Some(AxisNo(i as u32))) => self.request.n_batch,
                 AxisSource::Knob(n) => *n,
                 AxisSource::Labels(labels) => labels.len(),
                 AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => {
@@ -195,6 +211,11 @@ impl<'a> Lowerer<'a> {
 
     /// Row numbers of the minibatch, if the value has its axis.
     fn rows(&mut self, axes: &Axes) -> Option<NodeId> {
+        if let Some(p) = self.paired.map(|p| self.axis(p)).filter(|p| axes.contains(*p)) {
+            let axes = Axes::from(p);
+            let dtype = autodiff_runtime::graph::Dtype::Index;
+            return Some(self.input("paired rows", FeedSpec::PairedRows, axes, dtype, false));
+        }
         let plate = self.plate().filter(|p| axes.contains(*p))?;
         Some(self.input(
             "rows",

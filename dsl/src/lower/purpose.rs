@@ -19,10 +19,16 @@ impl Lowerer<'_> {
             });
         }
         let Some(bound) = bound else { return };
-        let loss = self.g.neg(bound);
+        let mut loss = self.g.neg(bound);
+        let mut minimised = loss;
+        if let Some((fool, tell)) = self.adversaries() {
+            loss = self.g.add(loss, fool);
+            minimised = self.g.add(loss, tell);
+            self.name_output("adversaries".into(), tell);
+        }
         self.g.output("loss", loss);
         self.output_axes.insert("loss".into(), vec![]);
-        self.loss = Some(loss);
+        self.loss = Some(minimised);
     }
 
     /// The term, unweighted: one number a row, or a global one. Declares its outputs and gives its total.
@@ -63,6 +69,11 @@ impl Lowerer<'_> {
     /// ± weight · scale · term: N/B for a term of the minibatched plate, divided by N if the objective is a mean.
     fn scaled(&mut self, term: &Term, value: NodeId) -> NodeId {
         let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
+        let paired = self.paired.filter(|p| self.m.sites[term.site].plates.contains(p));
+        let value = match paired.and_then(|p| self.bound.sizes.get(self.m.axis_name(p))) {
+            Some(n) => self.g.mul_const(value, *n as f64 / b),
+            None => value,
+        };
         let scale = match (term.per_row, self.m.train.reduce_total) {
             (true, false) => 1.0 / b,
             (true, true) => n / b,

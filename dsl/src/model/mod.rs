@@ -132,6 +132,8 @@ pub enum Layer {
         inputs: Vec<ExprId>,
         /// Conditioning inputs: categories (one-hot), covariates, or real vectors.
         conditions: Vec<ExprId>,
+        /// Axes whose elements are apart: those of open plates and of a mixture's components.
+        plates: Vec<AxisNo>,
         /// Whether there is a bias.
         bias: bool,
         /// Whether real-valued conditions enter too: in a stack they do so at the first layer, categories at each.
@@ -285,6 +287,45 @@ pub struct WeightDecl {
     pub span: Span,
 }
 
+/// What an adversary tells from what it sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// The label of a category.
+    Label(ExprId),
+    /// Which of the pooled values it is.
+    Place(usize),
+}
+
+/// One value that an adversary sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Contest {
+    /// The value.
+    pub seen: ExprId,
+    /// The scores of its labels by the net; gradients are the model's.
+    pub fool: ExprId,
+    /// The same of the value with gradients blocked; gradients are the net's.
+    pub tell: ExprId,
+    /// The truth.
+    pub target: Target,
+    /// The axis of the labels.
+    pub axis: AxisNo,
+}
+
+/// A net that tells labels, and a model that hides them.
+#[derive(Clone, Debug)]
+pub struct AdversaryDecl {
+    /// Its name.
+    pub name: String,
+    /// The net, trained on its own objective.
+    pub net: String,
+    /// What it sees.
+    pub contests: Vec<Contest>,
+    /// Weight of both objectives, a scalar schedule; 1 if none.
+    pub strength: Option<ExprId>,
+    /// Its declaration.
+    pub span: Span,
+}
+
 /// A declared output.
 #[derive(Clone, Debug)]
 pub struct OutputDecl {
@@ -313,6 +354,8 @@ pub struct Model {
     pub sites: Vec<Site>,
     /// Weights of terms.
     pub weights: Vec<WeightDecl>,
+    /// Adversaries in source order.
+    pub adversaries: Vec<AdversaryDecl>,
     /// Outputs in source order.
     pub outputs: Vec<OutputDecl>,
     /// Named definitions of the model block, for print-outs and for outputs asked for by name.
@@ -391,6 +434,15 @@ impl Model {
             let conds = s.cond.iter().chain(&s.guide_cond);
             roots.extend(conds.flat_map(|c| std::iter::once(c.holds).chain(c.otherwise)));
             roots.extend(s.weight.iter().chain(&s.part));
+        }
+        for a in &self.adversaries {
+            roots.extend(a.strength);
+            for c in &a.contests {
+                roots.extend([c.seen, c.fool, c.tell]);
+                if let Target::Label(label) = c.target {
+                    roots.push(label);
+                }
+            }
         }
         roots
     }

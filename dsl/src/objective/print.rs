@@ -53,6 +53,11 @@ pub fn explain(m: &Model, o: &Objective) -> String {
             let _ = writeln!(out, "      {}", t.reason);
         }
     }
+    for a in &m.adversaries {
+        let strength = weight(m, a.strength);
+        let what = format!("  against {:<9} net {} tells labels apart, the model hides them", a.name, a.net);
+        let _ = writeln!(out, "{what:<61} × {strength}  minibatch mean; the net minimises its own error");
+    }
     options(m, &mut out);
     out
 }
@@ -67,12 +72,12 @@ fn line(m: &Model, t: &Term) -> String {
         _ => ('−', format!("Monte Carlo: log q({0}) − log p({0})", s.name)),
     };
     let scope = if t.per_row { "" } else { "  global: counted once" };
-    format!("  {sign} {:<12} {how:<46} × {}{scope}", t.name, weight(m, t))
+    format!("  {sign} {:<12} {how:<46} × {}{scope}", t.name, weight(m, t.weight))
 }
 
 /// `1`, a number, or `ramp(0→1, 400 epochs)`.
-fn weight(m: &Model, t: &Term) -> String {
-    let Some(id) = t.weight else { return "1".into() };
+fn weight(m: &Model, by: Option<crate::model::ExprId>) -> String {
+    let Some(id) = by else { return "1".into() };
     match m.expr(id).kind {
         ExprKind::Const(c) => format!("{c}"),
         ExprKind::Ramp { from, to, epochs } => format!("ramp({from}→{to}, {epochs} epochs)"),

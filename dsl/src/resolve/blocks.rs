@@ -1,6 +1,7 @@
 //! Statements of the model, guide and objective: which are alive, what replaces what.
 
 use super::merge::{Kind, Merger, Space, replace};
+use super::options::made_sure;
 use super::{GuideDef, InPlates, ModelDef, Replaced, not_compiled};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::syntax::ast::{self, GuideStmtKind, ModelStmtKind, Name, ObjectiveStmtKind};
@@ -19,7 +20,10 @@ impl Merger<'_> {
                 }
                 ModelStmtKind::When(w) => {
                     let holds = self.decide(&w.condition);
+                    let outer = self.guarding.len();
+                    made_sure(&w.condition, &mut self.guarding);
                     self.model(&w.body, plates, alive && holds);
+                    self.guarding.truncate(outer);
                     continue;
                 }
                 ModelStmtKind::Error => continue,
@@ -63,6 +67,7 @@ impl Merger<'_> {
                 self.sleep(value);
             } else if self.declare(space, name, is_override, kind) {
                 let likelihood = space == Space::Likelihood;
+                self.guard(stmt.span);
                 if !self.plate_weights.is_empty() {
                     self.program.plate_weights.insert(stmt.span, self.plate_weights.clone());
                 }
@@ -86,7 +91,10 @@ impl Merger<'_> {
                 }
                 GuideStmtKind::When(w) => {
                     let holds = self.decide(&w.condition);
+                    let outer = self.guarding.len();
+                    made_sure(&w.condition, &mut self.guarding);
                     self.guide(&w.body, plates, alive && holds);
+                    self.guarding.truncate(outer);
                     continue;
                 }
                 GuideStmtKind::Error => continue,
@@ -113,6 +121,7 @@ impl Merger<'_> {
                     GuideDef::Treat(_) => {}
                 }
             } else if self.declare(Space::Guide, name, is_override, kind) {
+                self.guard(stmt.span);
                 let same = |old: &InPlates<GuideDef>| guide_name(&old.stmt) == name.text;
                 replace(
                     &mut self.program.guide,
@@ -125,11 +134,16 @@ impl Merger<'_> {
 
     pub(super) fn objective(&mut self, stmts: &[ast::ObjectiveStmt], alive: bool) {
         for stmt in stmts {
+            if let ObjectiveStmtKind::When(w) = &stmt.kind {
+                let holds = self.decide(&w.condition);
+                let outer = self.guarding.len();
+                made_sure(&w.condition, &mut self.guarding);
+                self.objective(&w.body, alive && holds);
+                self.guarding.truncate(outer);
+                continue;
+            }
+            self.guard(stmt.span);
             match &stmt.kind {
-                ObjectiveStmtKind::When(w) => {
-                    let holds = self.decide(&w.condition);
-                    self.objective(&w.body, alive && holds);
-                }
                 _ if alive => self.program.objective.push(stmt.clone()),
                 ObjectiveStmtKind::Weight { by: value, .. }
                 | ObjectiveStmtKind::Minimize(value)

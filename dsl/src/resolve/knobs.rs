@@ -162,6 +162,39 @@ impl Merger<'_> {
         }
     }
 
+    /// Applies what is set to the options and sizes known so far; mistakes are reported later.
+    pub(super) fn choose_quietly(&mut self, sets: &[(String, String)]) {
+        let mut unheard = Diagnostics::new();
+        for (name, text) in sets {
+            if let Some(option) = self.program.options.get_mut(name) {
+                if let Ok(value) = parse_setting(&option.value, &option.decl.choices, text) {
+                    (option.value, option.changed) = (value, true);
+                }
+            } else if let Some(dim) = self.program.dims.iter_mut().find(|d| d.name.text == *name) {
+                set_dim(dim, text, &mut unheard);
+            }
+        }
+    }
+
+    /// Axes and options inside `when`, as far as the options and sizes outside decide.
+    pub(super) fn dims_inside(&mut self, items: &[ast::Item], sets: &[(String, String)]) {
+        for item in items {
+            let ItemKind::When(w) = &item.kind else { continue };
+            if StaticEnv(&self.program).eval(&w.condition) != Some(Static::Bool(true)) {
+                continue;
+            }
+            for inner in &w.body {
+                match &inner.kind {
+                    ItemKind::Dim(dims) => dims.iter().for_each(|d| self.dim(d)),
+                    ItemKind::Option(options) => options.iter().for_each(|o| self.option(o)),
+                    _ => {}
+                }
+            }
+            self.choose_quietly(sets);
+            self.dims_inside(&w.body, sets);
+        }
+    }
+
     fn unknown_setting(&mut self, name: &str) {
         let knobs = self.program.dims.iter().filter(|d| matches!(d.kind, ast::DimKind::Size(_)));
         let mut known: Vec<&str> = knobs.map(|d| d.name.text.as_str()).collect();

@@ -1,6 +1,8 @@
 //! Merging files: bases first, later declarations over earlier ones by `override`.
 
+use super::options::made_sure;
 use super::{Asleep, Program, Replaced, Static, StaticEnv, not_compiled};
+use crate::compile::Settings;
 use crate::compiled::Library;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::source::{FileId, Sources, Span};
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 pub fn merge(
     sources: &mut Sources,
     root: FileId,
-    sets: &[(String, String)],
+    settings: &Settings,
     library: &dyn Library,
     diags: &mut Diagnostics,
 ) -> Program {
@@ -25,6 +27,8 @@ pub fn merge(
         declared: BTreeMap::new(),
         field_names: BTreeMap::new(),
         plate_weights: vec![],
+        guarding: vec![],
+        needs: vec![],
         file: root,
         diags,
     };
@@ -33,12 +37,20 @@ pub fn merge(
         m.program.broken.extend(ast.broken.iter().map(|n| n.text.clone()));
         m.options_and_dims(&ast.items);
     }
-    m.settings(sets);
+    m.program.absent.clone_from(&settings.absent);
+    m.program.field_names = m.field_names.keys().cloned().collect();
+    m.choose_quietly(&settings.sets);
+    for (file, ast) in &files {
+        m.file = *file;
+        m.dims_inside(&ast.items, &settings.sets);
+    }
+    m.settings(&settings.sets);
     m.settle_sizes();
     for (file, ast) in &files {
         m.file = *file;
         m.items(&ast.items);
     }
+    m.unmet_needs();
     let mut program = m.program;
     program.title = title_of(sources.text(root));
     program
@@ -99,6 +111,10 @@ pub(super) struct Merger<'a> {
     pub(super) declared: BTreeMap<(Space, String), Declared>,
     /// Fields of every file, wherever they stand.
     pub(super) field_names: BTreeMap<String, Span>,
+    /// Fields that the `when present(…)` around what is at hand make sure of.
+    pub(super) guarding: Vec<String>,
+    /// What fragments need, and the item that says so.
+    needs: Vec<(ast::Need, Span)>,
     /// Weights of the plates around the statement at hand.
     pub(super) plate_weights: Vec<ast::Expr>,
     pub(super) file: FileId,
@@ -112,6 +128,8 @@ pub(super) enum Space {
     Guide,
     Likelihood,
     Output,
+    Load,
+    Adversary,
 }
 
 /// What a name was declared as.
@@ -120,6 +138,7 @@ pub(super) enum Kind {
     Option,
     Axis,
     Field,
+    Constant,
     Statistic,
     Parameter,
     Net,
@@ -129,6 +148,8 @@ pub(super) enum Kind {
     Likelihood,
     Treatment,
     Output,
+    Load,
+    Adversary,
 }
 
 impl Kind {
@@ -138,6 +159,7 @@ impl Kind {
             Kind::Option => "an option",
             Kind::Axis => "an axis",
             Kind::Field => "a field",
+            Kind::Constant => "a constant",
             Kind::Statistic => "a statistic",
             Kind::Parameter => "a parameter",
             Kind::Net => "a net",
@@ -147,6 +169,8 @@ impl Kind {
             Kind::Likelihood => "a likelihood",
             Kind::Treatment => "a treatment",
             Kind::Output => "an output",
+            Kind::Load => "a trained model",
+            Kind::Adversary => "an adversary",
         }
     }
 }
@@ -239,6 +263,7 @@ impl Merger<'_> {
             ItemKind::Data(fields) => fields.iter().for_each(|f| self.field(f)),
             ItemKind::Stat(stat) => {
                 if self.declare(Space::Value, &stat.name, false, Kind::Statistic) {
+                    self.guard(stat.name.span);
                     self.program.stats.push(stat.clone());
                 }
             }
@@ -267,32 +292,120 @@ impl Merger<'_> {
             ItemKind::Output(outputs) => outputs.iter().for_each(|o| self.output(o)),
             ItemKind::Train(settings) => self.program.settings.extend(settings.iter().cloned()),
             ItemKind::When(w) => {
-                for inner in &w.body {
-                    if let ItemKind::Dim(_) | ItemKind::Option(_) | ItemKind::Extends(_) = inner.kind {
-                        self.diags
-                            .push(not_compiled(inner.span, "an axis, option or `extends` inside `when`"));
-                    }
+                for inner in w.body.iter().filter(|i| matches!(i.kind, ItemKind::Extends(_))) {
+                    self.diags.push(not_compiled(inner.span, "`extends` inside `when`"));
                 }
                 if self.decide(&w.condition) {
+                    let outer = self.guarding.len();
+                    made_sure(&w.condition, &mut self.guarding);
                     self.items(&w.body);
+                    self.guarding.truncate(outer);
                 } else {
                     self.dead_items(&w.body);
                 }
             }
             ItemKind::Needs(needs) => {
-                self.program.broken.extend(needs.iter().map(|n| n.name.text.clone()));
-                self.diags.push(not_compiled(item.span, "`needs`"));
+                for need in needs {
+                    // Until all files are merged, uses of the name are not reported.
+                    self.program.broken.push(need.name.text.clone());
+                    self.needs.push((need.clone(), item.span));
+                }
             }
             ItemKind::Load(load) => {
-                self.program.broken.push(load.name.text.clone());
-                self.diags.push(not_compiled(item.span, "`load`"));
+                if self.declare(Space::Load, &load.name, false, Kind::Load) {
+                    self.program.loads.push(load.clone());
+                }
             }
-            ItemKind::Const(c) => {
-                self.program.broken.push(c.name.text.clone());
-                self.diags.push(not_compiled(item.span, "`const`"));
+            ItemKind::Const(c) => self.constant(c, item.span),
+            ItemKind::Adversary(a) => {
+                if self.declare(Space::Adversary, &a.name, false, Kind::Adversary) {
+                    self.guard(a.name.span);
+                    self.program.adversaries.push(a.clone());
+                }
             }
-            ItemKind::Adversary(_) => self.diags.push(not_compiled(item.span, "`adversary`")),
         }
+    }
+
+    /// A constant is a field that is never optional.
+    fn constant(&mut self, c: &ast::Const, span: Span) {
+        if self.declare(Space::Value, &c.name, false, Kind::Constant) {
+            let ty = ast::Type { axes: c.axes.clone(), ..c.ty.clone() };
+            let (name, from) = (c.name.clone(), Some(c.from.clone()));
+            self.program.constants.push(c.name.text.clone());
+            self.program.fields.push(ast::Field { name, ty, from, missing: None, optional: false, span });
+        }
+    }
+
+    /// Remembers for a statement what the `when` around it make sure of.
+    pub(super) fn guard(&mut self, statement: Span) {
+        if !self.guarding.is_empty() {
+            self.program.guards.insert(statement, self.guarding.clone());
+        }
+    }
+
+    /// E0207: what the fragments need and nothing declares, one message for each `needs`.
+    fn unmet_needs(&mut self) {
+        let needs = std::mem::take(&mut self.needs);
+        let mut items: Vec<Span> = needs.iter().map(|n| n.1).collect();
+        items.dedup();
+        for item in items {
+            let mut unmet = vec![];
+            let mut d = Diagnostic::new(Code::E0207, "this fragment lacks what it needs");
+            for (need, _) in needs.iter().filter(|n| n.1 == item) {
+                match self.lacks(need) {
+                    None => self.program.broken.retain(|b| *b != need.name.text),
+                    Some(why) => {
+                        d = if unmet.is_empty() { d.at(need.span, why) } else { d.also(need.span, why) };
+                        unmet.push(need);
+                    }
+                }
+            }
+            if unmet.is_empty() {
+                continue;
+            }
+            let names: Vec<String> =
+                unmet.iter().map(|n| format!("{} {}", n.sort.word(), n.name.text)).collect();
+            let d = d.note(format!("missing: {}", names.join(", ")));
+            self.diags
+                .push(d.help("extend a model that has them before this fragment: `extends scvi, fragment`"));
+        }
+    }
+
+    /// Why a need is not met, if it is not.
+    fn lacks(&self, need: &ast::Need) -> Option<String> {
+        let name = &need.name.text;
+        let declared = self.declared.get(&(Space::Value, name.clone())).map(|d| d.kind);
+        let (met, axes) = match need.sort {
+            ast::NeedSort::Axis => {
+                let category = self.program.fields.iter().any(|f| f.is_category() && f.name.text == *name);
+                (category || self.program.dims.iter().any(|d| d.name.text == *name), None)
+            }
+            ast::NeedSort::Field => {
+                let field = self.program.fields.iter().find(|f| f.name.text == *name);
+                (field.is_some(), field.map(|f| &f.ty.axes))
+            }
+            ast::NeedSort::Network => (declared == Some(Kind::Net), None),
+            ast::NeedSort::Site => {
+                let site = self.program.model.iter().find_map(|s| match &s.stmt {
+                    super::ModelDef::Site(site) if site.name.text == *name => Some(site),
+                    _ => None,
+                });
+                (site.is_some(), site.map(|s| &s.axes))
+            }
+        };
+        let word = need.sort.word();
+        if !met {
+            return Some(match declared {
+                Some(kind) => format!("`{name}` is {}, not a {word}", kind.words()),
+                None => format!("no {word} `{name}`"),
+            });
+        }
+        let listed = |axes: &[Name]| axes.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join(", ");
+        let found = axes.filter(|found| {
+            let differ = |a: &[Name], b: &[Name]| a.iter().any(|x| !b.iter().any(|y| y.text == x.text));
+            !need.axes.is_empty() && (differ(&need.axes, found) || differ(found, &need.axes))
+        })?;
+        Some(format!("`{name}` has [{}]", listed(found)))
     }
 
     fn field(&mut self, field: &ast::Field) {
@@ -308,6 +421,7 @@ impl Merger<'_> {
             .get(&(Space::Output, output.name.text.clone()))
             .is_some_and(|d| d.file != self.file);
         if self.declare(Space::Output, &output.name, inherited, Kind::Output) {
+            self.guard(output.span);
             replace(&mut self.program.outputs, output.clone(), |o| o.name.text == output.name.text);
         }
     }
@@ -322,8 +436,11 @@ impl Merger<'_> {
                 false
             }
             None => {
-                let d = not_compiled(condition.span, "a `when` that options alone do not decide");
-                self.diags.push(d.help("compare options: `when likelihood == zinb { … }`"));
+                let d = Diagnostic::new(Code::E0411, "`when` is decided before any data are read");
+                let d = d.at(condition.span, "not an option, nor whether a field is there");
+                self.diags.push(d.help(
+                    "compare options, `when likelihood == zinb { … }`, or ask for a field, `when present(y) { … }`; what each element decides is `where`",
+                ));
                 false
             }
         }
@@ -336,6 +453,10 @@ impl Merger<'_> {
                 ItemKind::Data(fields) => {
                     self.program.dead.extend(fields.iter().map(|f| f.name.text.clone()))
                 }
+                ItemKind::Const(c) => self.program.dead.push(c.name.text.clone()),
+                ItemKind::Dim(dims) => self.program.dead.extend(dims.iter().map(|d| d.name.text.clone())),
+                ItemKind::Option(o) => self.program.dead.extend(o.iter().map(|o| o.name.text.clone())),
+                ItemKind::Adversary(a) => [&a.predict, &a.from].into_iter().for_each(|e| self.sleep(e)),
                 ItemKind::Stat(s) => {
                     self.program.dead.push(s.name.text.clone());
                     self.sleep(&s.value);

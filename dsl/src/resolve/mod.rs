@@ -10,12 +10,13 @@ mod merge;
 mod options;
 
 pub use merge::merge;
-pub use options::{Static, StaticEnv};
+pub use options::{Static, StaticEnv, presence};
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::Span;
 use crate::syntax::ast;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A statement with the plates around it, outermost first.
 #[derive(Clone, Debug)]
@@ -104,6 +105,20 @@ pub struct Program {
     pub model: Vec<InPlates<ModelDef>>,
     /// Weights of the plates around model statements that have some, by the span of the statement.
     pub plate_weights: BTreeMap<Span, Vec<ast::Expr>>,
+    /// Fields that a `when present(…)` around a statement makes sure of, by the span of the statement.
+    pub guards: BTreeMap<Span, Vec<String>>,
+    /// Trained models that constants come from.
+    pub loads: Vec<ast::Load>,
+    /// Constants, which are fields too.
+    pub constants: Vec<String>,
+    /// Adversaries in order.
+    pub adversaries: Vec<ast::Adversary>,
+    /// Names of all fields, wherever they are declared.
+    pub field_names: BTreeSet<String>,
+    /// Optional fields that the data lack; of the others it is not known.
+    pub absent: BTreeSet<String>,
+    /// Fields whose presence decides a `when`.
+    pub deciding: RefCell<BTreeSet<String>>,
     /// Guide statements, alive, in order.
     pub guide: Vec<InPlates<GuideDef>>,
     /// Objective statements, alive, in order.

@@ -57,12 +57,23 @@ impl StaticEnv<'_> {
                 _ => return None,
             },
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right)?,
+            ExprKind::Call(call) => Static::Bool(self.present(call)?),
             ExprKind::Match { subject, arms } => {
                 let value = self.name(&subject.text)?.to_string();
                 self.eval(&arms.iter().find(|a| a.label.text == value)?.value)?
             }
             _ => return None,
         })
+    }
+
+    /// `present(y)`: whether a field is in the data. Until the data are known, an optional field counts as present.
+    fn present(&self, call: &ast::Call) -> Option<bool> {
+        let name = presence(call)?;
+        if !self.0.field_names.contains(&name.text) {
+            return None;
+        }
+        self.0.deciding.borrow_mut().insert(name.text.clone());
+        Some(!self.0.absent.contains(&name.text))
     }
 
     /// A comparison may name a word of the option on its other side: `likelihood == zinb`.
@@ -95,6 +106,29 @@ impl StaticEnv<'_> {
             (BinaryOp::Pow, Number(a), Number(b)) => Number(a.powf(b)),
             _ => return None,
         })
+    }
+}
+
+/// The field of a call `present(y)`.
+pub fn presence(call: &ast::Call) -> Option<&ast::Name> {
+    match (&call.callee.kind, &call.args[..]) {
+        (ExprKind::Name(f), [arg]) if f.text == "present" && arg.name.is_none() => match &arg.value.kind {
+            ExprKind::Name(n) => Some(n),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The fields that a condition makes sure of: those of its `present(…)`, alone or joined by `and`.
+pub(super) fn made_sure(e: &ast::Expr, out: &mut Vec<String>) {
+    match &e.kind {
+        ExprKind::Call(call) => out.extend(presence(call).map(|n| n.text.clone())),
+        ExprKind::Binary { op: BinaryOp::And, left, right } => {
+            made_sure(left, out);
+            made_sure(right, out);
+        }
+        _ => {}
     }
 }
 

@@ -41,6 +41,9 @@ impl Checker<'_> {
                 let source = AxisSource::Category(field.name.text.clone());
                 c.model.axes.push(AxisInfo { name: field.name.text.clone(), source });
             }
+            for (name, source) in c.source_axes() {
+                c.model.axes.push(AxisInfo { name, source });
+            }
         };
         let mut categories_done = false;
         for (rank, dim) in dims {
@@ -129,11 +132,19 @@ impl Checker<'_> {
             };
             let over = of.filter(|_| matches!(kind, SlotKind::Index | SlotKind::Simplex));
             self.fields.insert(field.name.text.clone(), self.model.fields.len());
+            let load = field.from.as_ref().and_then(|p| p.parts.first()).filter(|first| {
+                constant(self.program, field) && self.program.loads.iter().any(|l| l.name.text == first.text)
+            });
+            let path = field.from.as_ref().map(|p| match load {
+                Some(_) => ast::Path { parts: p.parts[1..].to_vec(), ..p.clone() }.dotted(),
+                None => p.dotted(),
+            });
             let slot = Slot {
                 name: field.name.text.clone(),
                 kind: *kind,
                 axes: axes.iter().map(|a| self.model.axis_name(*a).to_owned()).collect(),
-                path: field.from.as_ref().map(ast::Path::dotted),
+                path,
+                load: load.map(|n| n.text.clone()),
                 over: over.map(|a| self.model.axis_name(a).to_owned()),
                 optional: field.optional,
                 missing: ty.may_miss.then(|| rule(field.missing.as_ref().map(|m| &m.kind))),
@@ -225,6 +236,10 @@ impl Checker<'_> {
             self.diags.push(d.help("give the field or the axis another name"));
         }
     }
+}
+
+fn constant(program: &crate::resolve::Program, field: &ast::Field) -> bool {
+    program.constants.contains(&field.name.text)
 }
 
 /// How missing values are told: what the file marks, unless the source says more.

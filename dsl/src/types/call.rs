@@ -182,6 +182,9 @@ impl Checker<'_> {
     }
 
     pub(super) fn unknown_callee(&mut self, callee: &ast::Name, scope: &mut Scope) -> Value {
+        if self.is_switched_off(&callee.text, scope) {
+            return self.unknown_name(callee, scope);
+        }
         if self.is_silent(&callee.text) {
             return Value::Error;
         }

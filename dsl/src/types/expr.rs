@@ -5,7 +5,7 @@ use crate::compiled::SlotKind;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{self, AxisNo, Sign, Ty};
 use crate::model::{ExprId, ExprKind};
-use crate::resolve::{Static, StaticEnv};
+use crate::resolve::{Static, StaticEnv, presence};
 use crate::source::Span;
 use crate::syntax::ast::{self, BinaryOp, UnaryOp};
 use autodiff_runtime::Elem;
@@ -39,6 +39,7 @@ impl Checker<'_> {
             ast::ExprKind::Name(n) => self.name(n, scope),
             ast::ExprKind::Field { base, name } => self.part(base, name, scope),
             ast::ExprKind::Index { base, indices } => self.index(base, indices, e.span, scope),
+            ast::ExprKind::Call(call) if presence(call).is_some() => self.present(call, e.span, scope),
             ast::ExprKind::Call(call) => self.call(call, e.span, scope),
             ast::ExprKind::Unary { op, operand } => self.unary(*op, operand, e.span, scope),
             ast::ExprKind::Binary { op, left, right } => self.binary(*op, left, right, e.span, scope),
@@ -136,7 +137,24 @@ impl Checker<'_> {
         self.unknown_name(n, scope)
     }
 
+    /// `present(y)` as a value, and what is wrong with it.
+    fn present(&mut self, call: &ast::Call, span: Span, scope: &Scope) -> Value {
+        let e = ast::Expr { kind: ast::ExprKind::Call(Box::new(call.clone())), span };
+        match (StaticEnv(self.program).eval(&e), presence(call)) {
+            (Some(Static::Bool(b)), _) => Value::Expr(self.push_bool(b, span)),
+            (_, Some(n)) => self.unknown_name(n, scope),
+            _ => Value::Error,
+        }
+    }
+
     pub(super) fn unknown_name(&mut self, n: &ast::Name, scope: &Scope) -> Value {
+        if self.is_switched_off(&n.text, scope) {
+            let d = Diagnostic::new(Code::E0201, format!("`{}` is switched off", n.text));
+            let d = d.at(n.span, "declared only in a `when` that does not hold");
+            self.diags.push(d.help("read it in a `when` of the same condition"));
+            self.poisoned.insert(n.text.clone());
+            return Value::Error;
+        }
         if self.is_silent(&n.text) {
             return Value::Error;
         }
@@ -174,11 +192,12 @@ impl Checker<'_> {
             }
         }
         let slot = &self.model.fields[f].slot;
-        if slot.optional && !matches!(slot.kind, SlotKind::Category | SlotKind::Covariates) {
+        let sure = self.guards.contains(&n.text);
+        if slot.optional && !sure && !matches!(slot.kind, SlotKind::Category | SlotKind::Covariates) {
             let d = Diagnostic::new(Code::E0407, format!("`{}` is optional and may be absent", n.text))
                 .at(n.span, "");
             let d = d.also(slot.span, "declared `optional`");
-            self.diags.push(d.help("drop `optional`, or read it in a file of its own that extends this one"));
+            self.diags.push(d.help(format!("read it where it is there: `when present({}) {{ … }}`", n.text)));
             return Value::Error;
         }
         Value::Expr(self.push(ExprKind::Field(f), t, n.span))

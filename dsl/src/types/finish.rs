@@ -66,7 +66,7 @@ impl Checker<'_> {
     }
 
     /// Names of the parameters and nets with parameters that the roots and the latents they read depend on.
-    fn learned(&self, roots: Vec<ExprId>) -> BTreeSet<String> {
+    pub(super) fn learned(&self, roots: Vec<ExprId>) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         self.model.walk(roots, |id| match &self.model.expr(id).kind {
             ExprKind::Param(p) => drop(names.insert(self.model.params[*p].name.clone())),

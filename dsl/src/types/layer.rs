@@ -250,11 +250,9 @@ impl Checker<'_> {
         }
         axes.extend(out);
         let t = Ty::new(axes, Support::Real);
-        Some(self.push(
-            ExprKind::Layer(Layer::Linear { path, out, inputs, conditions, bias, first }),
-            t,
-            span,
-        ))
+        let plates = scope.plates.clone();
+        let layer = Layer::Linear { path, out, inputs, conditions, plates, bias, first };
+        Some(self.push(ExprKind::Layer(layer), t, span))
     }
 
     fn mlp(

@@ -4,6 +4,7 @@
 //! decided, and each result gets its axes and support. Poisoned values ([`Value::Error`]) have been reported and
 //! silence what follows from them.
 
+mod adversary;
 mod axes;
 mod call;
 mod dist;
@@ -47,6 +48,7 @@ pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnosti
         called: BTreeSet::new(),
         open: vec![],
         budget: Budget::default(),
+        guards: vec![],
         guessing: false,
     };
     c.declare_axes();
@@ -172,6 +174,8 @@ pub(crate) struct Checker<'a> {
     called: BTreeSet<String>,
     open: Vec<Open>,
     budget: Budget,
+    /// Fields that a `when present(…)` around the statement at hand makes sure of.
+    guards: Vec<String>,
     /// Evaluating what an override replaced, only to compare.
     guessing: bool,
 }
@@ -193,6 +197,12 @@ impl Checker<'_> {
         self.poisoned.contains(name) || self.program.dead.iter().any(|d| d == name)
     }
 
+    /// Whether a name is declared, but only by statements that are switched off, and read by one that is not.
+    fn is_switched_off(&self, name: &str, scope: &Scope) -> bool {
+        let reported = self.poisoned.contains(name) || self.program.broken.iter().any(|b| b == name);
+        !scope.dead && !self.guessing && !reported && self.program.dead.iter().any(|d| d == name)
+    }
+
     /// E0210, once.
     fn too_large(&mut self, span: Span) {
         if !std::mem::replace(&mut self.budget.spent, true) {
@@ -201,6 +211,15 @@ impl Checker<'_> {
             let d = d.at(span, format!("more than {MAX_CALLS} calls, or {MAX_DEPTH} inside one another"));
             self.diags.push(d.help("look for a net or function that calls another several times, and so on"));
         }
+    }
+
+    /// Evaluates a statement under what the `when` around it make sure of.
+    fn guarded<T>(&mut self, statement: Span, eval: impl FnOnce(&mut Self) -> T) -> T {
+        let inner = self.program.guards.get(&statement).cloned().unwrap_or_default();
+        let outer = std::mem::replace(&mut self.guards, inner);
+        let value = eval(self);
+        self.guards = outer;
+        value
     }
 
     fn push(&mut self, kind: ExprKind, ty: Ty, span: Span) -> ExprId {

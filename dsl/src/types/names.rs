@@ -145,6 +145,10 @@ impl Checker<'_> {
         });
         exprs.extend(sites.chain(guides).flat_map(|c| std::iter::once(&c.condition).chain(&c.otherwise)));
         exprs.extend(p.plate_weights.values().flatten());
+        for a in &p.adversaries {
+            out.insert(a.net.text.as_str());
+            exprs.extend([&a.predict, &a.from].into_iter().chain(&a.strength));
+        }
         exprs.extend(p.nets.iter().flat_map(|n| n.body.iter().map(|d| &d.value).chain([&n.returns])));
         exprs.extend(p.fns.iter().map(|f| &f.value));
         exprs.extend(p.stats.iter().map(|s| &s.value));

@@ -12,7 +12,9 @@ use crate::syntax::ast::{self, Name, ObjectiveStmtKind, TermSort};
 impl Checker<'_> {
     /// The value of a statistic, read at `n`.
     pub(super) fn stat(&mut self, stat: &ast::Stat, n: &Name) -> Value {
-        if let Value::Error = self.lazily(Space::Stat, n, |c| c.stat_decl(stat).unwrap_or(Value::Error)) {
+        if let Value::Error = self.lazily(Space::Stat, n, |c| {
+            c.guarded(stat.name.span, |c| c.stat_decl(stat)).unwrap_or(Value::Error)
+        }) {
             return Value::Error;
         }
         let Some(&no) = self.stats.get(&stat.name.text) else { return Value::Error };

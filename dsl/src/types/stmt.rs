@@ -22,13 +22,13 @@ impl Checker<'_> {
             let Some(plates) = self.plates_of(s) else { continue };
             let scope = Scope::new(Block::Model, plates);
             match &s.stmt {
-                ModelDef::Observe(o) => self.observe(s, o),
+                ModelDef::Observe(o) => self.guarded(s.span, |c| c.observe(s, o)),
                 def => drop(defined(def).map(|name| self.model_name(name, &scope))),
             }
         }
         for s in &self.program.guide {
             match &s.stmt {
-                GuideDef::Treat(t) => self.treat(s, t),
+                GuideDef::Treat(t) => self.guarded(s.span, |c| c.treat(s, t)),
                 GuideDef::Define(d) => {
                     let Some(plates) = self.guide_plates_of(s) else { continue };
                     self.guide_name(&d.name, &Scope::new(Block::Guide, plates));
@@ -44,11 +44,15 @@ impl Checker<'_> {
             }
         }
         for stmt in &self.program.objective {
-            self.objective(stmt);
+            self.guarded(stmt.span, |c| c.objective(stmt));
         }
         for output in &self.program.outputs {
-            self.output(output);
+            self.guarded(output.span, |c| c.output(output));
         }
+        for a in &self.program.adversaries {
+            self.guarded(a.name.span, |c| c.adversary(a));
+        }
+        self.separate_players();
         self.uncalled_nets();
         self.asleep();
     }
@@ -86,11 +90,11 @@ impl Checker<'_> {
 
     /// The value of a model statement, afresh.
     pub(super) fn model_stmt(&mut self, s: &InPlates<ModelDef>, plates: Vec<AxisNo>) -> Value {
-        match &s.stmt {
-            ModelDef::Site(site) => self.site(site, plates, s.span),
-            ModelDef::Define(d) => self.define(d, Block::Model, plates),
+        self.guarded(s.span, |c| match &s.stmt {
+            ModelDef::Site(site) => c.site(site, plates, s.span),
+            ModelDef::Define(d) => c.define(d, Block::Model, plates),
             ModelDef::Observe(_) => Value::Error,
-        }
+        })
     }
 
     /// A plate of the guide must be one of the model.
@@ -166,7 +170,7 @@ impl Checker<'_> {
         if let Some(p) = plates.iter().find(|p| !scope.plates.contains(p)) {
             return self.outside_plate(n, *p);
         }
-        self.lazily(Space::Guide, n, |c| c.define(d, Block::Guide, plates))
+        self.lazily(Space::Guide, n, |c| c.guarded(s.span, |c| c.define(d, Block::Guide, plates)))
     }
 
     /// The value of a latent site by name, if there is one.

@@ -30,7 +30,7 @@ pub const KEYS: [&str; 18] = [
 ];
 
 /// Keys that this version cannot act on.
-const LATER: [&str; 5] = ["clip", "samples", "labelled", "stratify", "pair"];
+const LATER: [&str; 2] = ["samples", "labelled"];
 
 /// Whether `--set` may name it.
 pub fn is_key(name: &str) -> bool {
@@ -59,6 +59,10 @@ pub(super) fn settings(
             freeze(&mut out, program, s, diags);
             continue;
         }
+        if s.key.text == "stratify" || s.key.text == "pair" {
+            about(&mut out, program, s, diags);
+            continue;
+        }
         if let Some(target) = &s.target {
             let d = Diagnostic::new(Code::E0206, format!("`{}` is about the whole training", s.key.text));
             diags.push(d.at(target.span, "leave this out"));
@@ -69,11 +73,17 @@ pub(super) fn settings(
         apply(&mut out, &s.key.text, value, Some(s.value.span), diags);
     }
     for (name, text) in sets.iter().filter(|s| is_key(&s.0) && !program.options.contains_key(&s.0)) {
-        if LATER.contains(&name.as_str()) || name == "freeze" {
+        let example = match name.as_str() {
+            "freeze" => Some("freeze decoder = true"),
+            "stratify" => Some("stratify batch = true"),
+            "pair" => Some("pair spot = true"),
+            _ => None,
+        };
+        if LATER.contains(&name.as_str()) || example.is_some() {
             let d = Diagnostic::new(Code::E0206, format!("`{name}` cannot be set on the command line"));
-            diags.push(match name.as_str() {
-                "freeze" => d.help("write it into the source: `train { freeze decoder = true }`"),
-                _ => d.note("this version does not act on it"),
+            diags.push(match example {
+                Some(text) => d.help(format!("write it into the source: `train {{ {text} }}`")),
+                None => d.note("this version does not act on it"),
             });
             continue;
         }
@@ -85,6 +95,34 @@ pub(super) fn settings(
         apply(&mut out, name, Some(value), None, diags);
     }
     out
+}
+
+/// `stratify FIELD`, a category, and `pair AXIS`, a second plate over the data.
+fn about(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+    let stratify = s.key.text == "stratify";
+    let known: Vec<&str> = match stratify {
+        true => program.fields.iter().filter(|f| f.is_category()).map(|f| f.name.text.as_str()).collect(),
+        false => program.model.iter().flat_map(|s| &s.plates).map(|p| p.text.as_str()).collect(),
+    };
+    let what = if stratify { "category" } else { "plate" };
+    let name = match s.target.as_ref().map(|t| &t.parts[..]) {
+        Some([name]) if known.contains(&name.text.as_str()) => name,
+        Some([name, ..]) => {
+            let d = Diagnostic::new(Code::E0206, format!("no {what} called `{}`", name.text));
+            return diags.push(d.at(name.span, "").did_you_mean(&name.text, known));
+        }
+        _ => {
+            let d = Diagnostic::new(Code::E0206, format!("`{}` needs the name of a {what}", s.key.text));
+            let example = if stratify { "stratify batch = true" } else { "pair spot = true" };
+            return diags.push(d.at(s.span, "").help(format!("write `{example}`")));
+        }
+    };
+    let Some(Static::Bool(on)) = StaticEnv(program).eval(&s.value) else {
+        let d = Diagnostic::new(Code::E0411, format!("`{}` needs `true` or `false`", s.key.text));
+        return diags.push(d.at(s.value.span, ""));
+    };
+    let slot = if stratify { &mut out.stratify } else { &mut out.pair };
+    *slot = on.then(|| name.text.clone());
 }
 
 /// A parameter path, or the beginning of one.
@@ -127,6 +165,7 @@ fn apply(
         ("lr", Some(Static::Number(x))) if *x > 0.0 => return out.lr = *x,
         ("eps", Some(Static::Number(x))) if *x > 0.0 => return out.eps = *x,
         ("weight_decay", Some(Static::Number(x))) if *x >= 0.0 => return out.weight_decay = *x,
+        ("clip", Some(Static::Number(x))) if *x > 0.0 => return out.clip = Some(*x),
         ("train_size", Some(Static::Number(x))) if *x > 0.0 && *x <= 1.0 => return out.train_size = Some(*x),
         ("decoupled_decay", Some(Static::Bool(b))) => return out.decoupled_decay = *b,
         ("early_stopping", Some(Static::Bool(b))) => return out.early_stopping = *b,
@@ -142,7 +181,7 @@ fn apply(
         ("batch_size", _) => "a whole number of cells, at least 2",
         ("train_size", _) => "a fraction above 0, at most 1",
         ("weight_decay", _) => "a number, at least 0",
-        ("lr" | "eps", _) => "a number above 0",
+        ("lr" | "eps" | "clip", _) => "a number above 0",
         ("reduce", _) => "`mean` or `total`",
         ("optimiser", _) => "`adam` or `adamw`",
         _ => "`true` or `false`",

@@ -40,7 +40,8 @@ pub fn compile_with(text: &str, sets: &[(&str, &str)]) -> (Option<Compiled>, Dia
     let mut sources = Sources::new();
     let file = sources.add("model.svi", text);
     let sets = sets.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-    let (compiled, diagnostics) = compile(&mut sources, file, &Settings { sets }, &Stdlib);
+    let (compiled, diagnostics) =
+        compile(&mut sources, file, &Settings { sets, ..Settings::default() }, &Stdlib);
     (compiled, diagnostics, sources)
 }
 
@@ -218,7 +219,7 @@ impl World<'_> {
                 (vec![], codes.iter().map(|c| *c as u32).collect())
             }
             FeedSpec::CovariateReals(f) => (places(f, &|at| noise(f, at) - 0.5), vec![]),
-            FeedSpec::Rows => (vec![], rows.iter().map(|r| *r as u32).collect()),
+            FeedSpec::Rows | FeedSpec::PairedRows => (vec![], rows.iter().map(|r| *r as u32).collect()),
             FeedSpec::Stat(s) => (self.statistic(s), vec![]),
             FeedSpec::Epoch => (vec![self.epoch], vec![]),
             FeedSpec::Total(f) => (places(f, &|at| 20.0 + 10.0 * noise(f, at)), vec![]),
@@ -264,13 +265,24 @@ impl World<'_> {
 
     /// Every output of a lowered graph, for the given rows of the data.
     pub fn run(&self, l: &Lowered, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
-        let inputs = self.inputs(l, rows);
-        let feeds: Vec<Feed<'_, f64>> = inputs.iter().map(Input::feed).collect();
         let names: Vec<String> = l.graph.outputs().iter().map(|o| o.0.clone()).collect();
         let wanted: Vec<_> = l.graph.outputs().iter().map(|o| o.1).collect();
+        names.into_iter().zip(self.values(l, &l.graph, &wanted, rows, &self.variables(l))).collect()
+    }
+
+    /// Values of nodes of `graph`, which has the inputs and variables of the lowered one.
+    pub fn values(
+        &self,
+        l: &Lowered,
+        graph: &autodiff_runtime::Graph,
+        wanted: &[autodiff_runtime::NodeId],
+        rows: &[usize],
+        variables: &Variables<f64>,
+    ) -> Vec<Vec<f64>> {
+        let inputs = self.inputs(l, rows);
+        let feeds: Vec<Feed<'_, f64>> = inputs.iter().map(Input::feed).collect();
         let key = StepKey { seed: 7, step: self.step };
-        let values = evaluate(&l.graph, &wanted, &self.variables(l), &feeds, key).expect("the graph runs");
-        names.into_iter().zip(values).collect()
+        evaluate(graph, wanted, variables, &feeds, key).expect("the graph runs")
     }
 
     /// Every output of the objective.

@@ -8,6 +8,7 @@
 
 mod axes;
 mod column;
+mod concat;
 mod counts;
 mod error;
 mod formats;
@@ -33,13 +34,14 @@ use std::sync::Arc;
 
 pub use axes::{AxisKind, FieldAxis};
 pub use column::{Categories, Column, Values};
+pub use concat::Join;
 pub use counts::{CountReport, NonCount, check_counts, first_non_counts};
 pub use error::{DataError, DataErrorKind};
 pub use matrix::{Csr, Dense, Matrix};
 pub use path::{FieldPath, PathError};
 pub use rows::RowReader;
 pub use uns::UnsValue;
-pub use write::{Additions, NewAnnData, WriteOptions, write_copy, write_new};
+pub use write::{Additions, NewAnnData, WriteOptions, write_copy, write_new, write_with};
 
 use frame::FrameHeader;
 use storage::Place;
@@ -181,6 +183,11 @@ impl AnnData {
     /// The file it was opened from.
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// Whether its modalities are files of their own.
+    pub fn is_gathered(&self) -> bool {
+        !self.modalities.is_empty() && matches!(self.content, Content::Memory(_))
     }
 
     /// Number of cells; of all modalities together where there are several.

@@ -143,6 +143,8 @@ impl Minibatch {
 #[derive(Clone, Debug)]
 pub struct Gatherer<'d> {
     data: &'d Dataset,
+    /// The order of the second plate, parallel to that of the first; empty where all of it goes with every minibatch.
+    paired: Vec<u32>,
     stats: &'d BTreeMap<String, Vec<f32>>,
     inputs: Vec<(FeedSpec, InputDecl)>,
 }
@@ -151,11 +153,31 @@ impl<'d> Gatherer<'d> {
     /// For the inputs of a graph, whatever its number of rows.
     pub fn new(data: &'d Dataset, stats: &'d BTreeMap<String, Vec<f32>>, lowered: &Lowered) -> Self {
         let inputs = lowered.feeds.iter().cloned().zip(lowered.graph.inputs().iter().cloned()).collect();
-        Self { data, stats, inputs }
+        Self { data, paired: vec![], stats, inputs }
+    }
+
+    /// Takes minibatches of the second plate too, in this order.
+    #[must_use]
+    pub fn pairing(self, order: Vec<u32>) -> Self {
+        Self { paired: order, ..self }
+    }
+
+    /// Gathers the rows at these places of an order.
+    pub fn fill_at(&self, order: &[u32], range: std::ops::Range<usize>, epoch: u64, out: &mut Minibatch) {
+        let paired = self.paired.get(range.clone()).unwrap_or_default();
+        self.fill_both(&order[range], paired, epoch, out);
     }
 
     /// Gathers the given cells in the given epoch.
     pub fn fill(&self, rows: &[u32], epoch: u64, out: &mut Minibatch) {
+        self.fill_both(rows, &[], epoch, out);
+    }
+
+    fn fill_both(&self, rows: &[u32], paired: &[u32], epoch: u64, out: &mut Minibatch) {
+        let all: Vec<u32> = match &self.data.paired {
+            Some(p) if paired.is_empty() => (0..p.n_rows as u32).collect(),
+            _ => paired.to_vec(),
+        };
         out.rows.clear();
         out.rows.extend_from_slice(rows);
         if out.buffers.len() != self.inputs.len() {
@@ -163,7 +185,12 @@ impl<'d> Gatherer<'d> {
         }
         for ((spec, _), buffer) in self.inputs.iter().zip(&mut out.buffers) {
             buffer.clear();
-            self.fill_one(spec, rows, epoch, buffer);
+            let second = match (spec, &self.data.paired) {
+                (FeedSpec::PairedRows, _) => true,
+                (FeedSpec::Field(name) | FeedSpec::Known(name), Some(p)) => p.fields.contains(name),
+                _ => false,
+            };
+            self.fill_one(spec, if second { &all } else { rows }, epoch, buffer);
         }
     }
 
@@ -198,7 +225,7 @@ impl<'d> Gatherer<'d> {
                     }
                 }
             }
-            FeedSpec::Rows => rows.iter().for_each(|&r| out.push_code(r)),
+            FeedSpec::Rows | FeedSpec::PairedRows => rows.iter().for_each(|&r| out.push_code(r)),
             FeedSpec::Stat(name) => {
                 self.stats.get(name).into_iter().flatten().for_each(|&v| out.push_number(v));
             }

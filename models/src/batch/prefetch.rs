@@ -18,7 +18,7 @@ pub fn for_each_minibatch<B>(
 ) -> ControlFlow<B> {
     if let [only] = ranges {
         let mut batch = Minibatch::default();
-        gatherer.fill(&order[only.clone()], epoch, &mut batch);
+        gatherer.fill_at(order, only.clone(), epoch, &mut batch);
         return each(&batch);
     }
     let (full_sender, full) = sync_channel::<Minibatch>(IN_FLIGHT);
@@ -34,7 +34,7 @@ pub fn for_each_minibatch<B>(
                         Err(_) => return,
                     }
                 };
-                gatherer.fill(&order[range.clone()], epoch, &mut batch);
+                gatherer.fill_at(order, range.clone(), epoch, &mut batch);
                 if full_sender.send(batch).is_err() {
                     return;
                 }

@@ -6,6 +6,9 @@ use autodiff_runtime::random::{ElementStream, SiteKey};
 /// Streams of the orders; those of a graph's own sites count from 0.
 const SPLIT_STREAM: u32 = 0xFFFF_0001;
 const ORDER_STREAM: u32 = 0xFFFF_0002;
+const PAIRED_STREAM: u32 = 0xFFFF_0005;
+/// Of the first stratum; the others count down from it.
+const STRATUM_STREAM: u32 = 0xFFFE_FFFF;
 
 /// The two parts of the cells, each in the order of the permutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,36 @@ pub fn epoch_order(train: &[u32], seed: u64, epoch: u64) -> Vec<u32> {
     order
 }
 
+/// The rows of an epoch with equal shares of every stratum in each minibatch, and the size of a minibatch: the largest
+/// multiple of the number of strata that is at most `size`. The longest stratum passes once; the others come up again.
+pub fn stratified_order(strata: &[Vec<u32>], size: usize, seed: u64, epoch: u64) -> (Vec<u32>, usize) {
+    let strata: Vec<&Vec<u32>> = strata.iter().filter(|s| !s.is_empty()).collect();
+    let share = (size / strata.len().max(1)).max(1);
+    let longest = strata.iter().map(|s| s.len()).max().unwrap_or(0);
+    let orders: Vec<Vec<u32>> = (0u32..)
+        .zip(&strata)
+        .map(|(k, rows)| {
+            let mut order = (*rows).clone();
+            shuffle(&mut order, StepKey { seed, step: epoch }, STRATUM_STREAM.wrapping_sub(k));
+            order
+        })
+        .collect();
+    let mut out = vec![];
+    for start in (0..longest).step_by(share) {
+        for order in &orders {
+            out.extend((start..start + share).map(|i| order[i % order.len()]));
+        }
+    }
+    (out, share * strata.len())
+}
+
+/// The rows of a second plate in the order of an epoch, `n` of them: passes one after the other.
+pub fn cycled_order(n_rows: usize, n: usize, seed: u64, epoch: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..n_rows as u32).collect();
+    shuffle(&mut order, StepKey { seed, step: epoch }, PAIRED_STREAM);
+    (0..n).map(|i| order[i % n_rows.max(1)]).collect()
+}
+
 /// Fisher and Yates, with draws from the counter-based generator.
 fn shuffle(items: &mut [u32], key: StepKey, stream: u32) {
     let mut words = SiteKey::new(key, stream).element(0, 0);
@@ -74,6 +107,24 @@ mod tests {
         assert_eq!(split(143, Some(0.9), 128, 0).train.len(), 129);
         assert_eq!(split(10, None, 128, 0).train.len(), 9);
         assert_eq!(split(5, Some(1.0), 128, 0).validation.len(), 0);
+    }
+
+    #[test]
+    fn strata_have_equal_shares_and_the_rare_come_up_again() {
+        let strata = [(0..10).collect::<Vec<u32>>(), (10..13).collect(), vec![]];
+        let (order, size) = stratified_order(&strata, 5, 1, 0);
+        assert_eq!((order.len(), size), (20, 4));
+        for batch in order.chunks(size) {
+            assert_eq!(batch.iter().filter(|r| **r < 10).count(), 2, "{order:?}");
+        }
+        let mut frequent: Vec<u32> = order.iter().copied().filter(|r| *r < 10).collect();
+        frequent.sort_unstable();
+        assert!(frequent.into_iter().eq(0..10), "the longest passes once");
+        let times = |r: u32| order.iter().filter(|o| **o == r).count();
+        assert!((10..13).all(|r| (3..=4).contains(&times(r))), "{order:?}");
+        assert_ne!(order, stratified_order(&strata, 5, 1, 1).0);
+        let again = cycled_order(3, 7, 0, 0);
+        assert!(again.len() == 7 && again[..3] == again[3..6]);
     }
 
     #[test]

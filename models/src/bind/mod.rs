@@ -3,18 +3,23 @@
 //! A slot takes the path that `--bind` gives, else the path in its source. Every slot is tried, so that all that does
 //! not fit is reported at once.
 
+mod found;
 mod known;
+mod load;
 mod request;
 mod specs;
+mod table;
+mod unify;
 
 pub use request::{Binds, key_value};
 
 use crate::anndata::AnnData;
 use crate::compiler::Compiled;
-use crate::dataset::{CovariateData, Dataset, FieldData, Known};
+use crate::dataset::{CovariateData, Dataset, FieldData, Known, Paired};
 use crate::registry::{Problem, Registry, Severity, SlotData, Vocabulary};
 use dsl::diagnostic::{self, Code, Diagnostic, Diagnostics};
-use dsl::{Bound, CovariateShape, MissingRule, Slot, SlotKind};
+use dsl::{AxisSource, Bound, CovariateShape, MissingRule, Slot, SlotKind};
+use found::Found;
 use specs::{Specs, last_part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,12 +42,16 @@ pub struct BoundData {
     pub data: Dataset,
     /// The labels.
     pub vocabularies: Vocabularies,
+    /// Labels along axes of cells or spots, which are new with new data.
+    pub row_labels: BTreeMap<String, Vec<String>>,
     /// Where each present field was found.
     pub bindings: BTreeMap<String, String>,
     /// What is worth knowing about the data: empty cells, small categories, features filled in.
     pub warnings: Diagnostics,
     /// The file.
     pub file: PathBuf,
+    /// The data as they were opened.
+    pub source: Option<AnnData>,
 }
 
 /// What is known of the fields before new data are looked at.
@@ -54,13 +63,16 @@ pub struct Trained<'a> {
     pub present: &'a BTreeSet<String>,
     /// Fields that are held at a value, so that the data need not have them.
     pub held: &'a [String],
+    /// Values of the constants that came from other trained models.
+    pub constants: &'a BTreeMap<String, Vec<f32>>,
 }
 
 /// Finds every slot of a model in the data. With `trained`, new data are brought to the labels of training.
 ///
 /// # Errors
-/// E0206 for a binding of no slot, E0702 for a field that is absent, E0703 for values that are not counts, E0706 and
-/// E0707 for labels that a trained model does not know, E0713 for values of the wrong kind or out of range.
+/// E0206 for a binding of no slot, E0308 for axes that do not fit, E0702 for a field that is absent, E0703 for values that
+/// are not counts, E0706 and E0707 for labels that a trained model does not know, E0708 for a loaded model of another
+/// source, E0713 for values of the wrong kind or out of range.
 pub fn bind(
     compiled: &Compiled,
     adata: &AnnData,
@@ -76,39 +88,137 @@ pub fn bind(
         }
     }
     let specs = Specs::new(compiled, adata, binds, trained, &mut errors);
-    let registered = match trained {
-        Some(t) => Registry::register_with(adata, &specs.list, &specs.in_registry_terms(t.vocabularies)),
-        None => Registry::register(adata, &specs.list),
-    };
-    let registry = match registered {
-        Ok(registry) if !errors.has_errors() => registry,
-        Ok(_) => return Err(errors),
-        Err(problems) => {
-            errors.extend(problems.iter().map(|p| said(compiled, adata.file(), p)));
-            return Err(errors);
-        }
-    };
-    let mut out = BoundData { file: adata.file().to_path_buf(), ..BoundData::default() };
-    out.data.n_rows = adata.n_obs();
-    out.data.row_names = adata.obs_names().to_vec();
-    out.bound.n_rows = adata.n_obs();
-    out.vocabularies = specs.in_model_terms(registry.vocabulary());
-    out.warnings = registry.problems().iter().map(|p| said(compiled, adata.file(), p)).collect();
-    for spec in &specs.list {
-        if let Some(data) = registry.slot(&spec.name) {
-            let paths = spec.source.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            let slot = compiled.slots().iter().find(|s| s.name == spec.name);
-            if let Some(slot) = slot {
-                out.keep(slot, paths, data);
-            }
-        }
+    let (file, source) = (adata.file().to_path_buf(), Some(adata.clone()));
+    let mut out = BoundData { file, source, ..BoundData::default() };
+    let mut found = registered(compiled, adata, &specs, trained, &mut out, &mut errors);
+    found.extend(elsewhere(compiled, adata, &specs, &mut errors));
+    if trained.is_none() {
+        found.extend(load::constants(compiled, binds, &mut errors));
     }
-    out.missing_blocks(compiled.slots(), &registry);
-    out.settle_axes(compiled.slots(), &specs);
+    if errors.has_errors() {
+        return Err(errors);
+    }
+    let rows: BTreeSet<String> = specs.parts.iter().filter_map(|p| p.rows.clone()).collect();
+    let mut known = trained.map_or_else(BTreeMap::new, |t| t.vocabularies.axes.clone());
+    known.retain(|axis, _| !rows.contains(axis));
+    let mut said = Diagnostics::new();
+    let labels = unify::unify(compiled.axes(), compiled.slots(), &known, &mut found, &mut said);
+    if said.has_errors() {
+        return Err(said);
+    }
+    out.warnings.extend(said);
+    out.settle(compiled, &specs, &rows, labels, found);
     if let Some(t) = trained {
         out.hold(compiled.slots(), t);
+        out.remember(compiled.slots(), t);
     }
     Ok(out)
+}
+
+/// Constants of loaded models by themselves, for data that are not there yet.
+pub(crate) struct Loaded {
+    /// Values by slot, as a graph stores them.
+    pub values: BTreeMap<String, Vec<f32>>,
+    /// Labels along their axes.
+    pub labels: BTreeMap<String, Vec<String>>,
+}
+
+/// The constants of the trained models that `binds` gives.
+pub(crate) fn loaded(compiled: &Compiled, binds: &Binds) -> Result<Loaded, Diagnostics> {
+    let mut errors = Diagnostics::new();
+    let mut found = load::constants(compiled, binds, &mut errors);
+    let labels = unify::unify(compiled.axes(), compiled.slots(), &BTreeMap::new(), &mut found, &mut errors);
+    if errors.has_errors() {
+        return Err(errors);
+    }
+    let mut out = BoundData::default();
+    for f in found {
+        let Some(slot) = compiled.slots().iter().find(|s| s.name == f.slot) else { continue };
+        let f = in_graph_order(f, compiled);
+        out.keep(slot, f.place, &f.data);
+        out.whole(slot);
+    }
+    Ok(Loaded { values: out.constants(compiled), labels })
+}
+
+/// What the registries of the modalities give.
+fn registered(
+    compiled: &Compiled,
+    adata: &AnnData,
+    specs: &Specs,
+    trained: Option<Trained<'_>>,
+    out: &mut BoundData,
+    errors: &mut Diagnostics,
+) -> Vec<Found> {
+    let mut found = vec![];
+    for part in &specs.parts {
+        let data = match part.of(adata) {
+            Ok(data) => data,
+            Err(e) => {
+                let slot = compiled.slots().iter().find(|s| part.list.iter().any(|p| p.name == s.name));
+                let d = Diagnostic::new(Code::find(e.code()).unwrap_or(Code::E0702), e.to_string());
+                errors.push(slot.map_or(d.clone(), |s| d.at(s.span, "declared here")));
+                continue;
+            }
+        };
+        let result = match trained {
+            Some(t) => Registry::register_with(data, &part.list, &part.in_registry_terms(t.vocabularies)),
+            None => Registry::register(data, &part.list),
+        };
+        let registry = match result {
+            Ok(registry) => registry,
+            Err(problems) => {
+                errors.extend(problems.iter().map(|p| said(compiled, adata.file(), p)));
+                continue;
+            }
+        };
+        out.warnings.extend(registry.problems().iter().map(|p| said(compiled, adata.file(), p)));
+        let vocabulary = registry.vocabulary();
+        out.vocabularies.categories.extend(part.in_model_terms(vocabulary).categories);
+        for spec in &part.list {
+            let (Some(values), Some(slot)) =
+                (registry.slot(&spec.name), compiled.slots().iter().find(|s| s.name == spec.name))
+            else {
+                continue;
+            };
+            let axes = part.axes(spec);
+            let along = |axis: &String| match axis {
+                a if part.rows.as_ref() == Some(a) => registry.cells().to_vec(),
+                a => vocabulary.axes.get(a).cloned().unwrap_or_else(|| vocabulary.genes.clone()),
+            };
+            let labels = axes.iter().map(along).collect();
+            let (slot, place) = (slot.name.clone(), part.place(spec));
+            found.push(Found { slot, place, axes, labels, data: values.clone() });
+        }
+    }
+    found
+}
+
+/// Slots from files of text and from `uns`.
+fn elsewhere(compiled: &Compiled, adata: &AnnData, specs: &Specs, errors: &mut Diagnostics) -> Vec<Found> {
+    let slot = |name: &String| compiled.slots().iter().find(|s| s.name == *name);
+    let mut found = vec![];
+    for (slot, path) in specs.tables.iter().filter_map(|(n, p)| Some((slot(n)?, p))) {
+        match table::read(slot, path) {
+            Ok(f) => found.push(f),
+            Err(d) => errors.push(*d),
+        }
+    }
+    for (slot, path) in specs.uns.iter().filter_map(|(n, p)| Some((slot(n)?, p))) {
+        let text = |code, text: String| {
+            let d = Diagnostic::new(code, format!("`{}`: `{path}`: {text}", slot.name));
+            d.at(slot.span, "declared here")
+        };
+        match adata.uns(path) {
+            Ok(value) => match table::from_uns(slot, path.to_string(), &value) {
+                Ok(f) => found.push(f),
+                Err(why) => errors.push(text(Code::E0713, why)),
+            },
+            Err(_) if slot.optional => {}
+            Err(e) => errors.push(text(Code::find(e.code()).unwrap_or(Code::E0702), e.to_string())),
+        }
+    }
+    found
 }
 
 fn sizes(adata: &AnnData) -> Diagnostics {
@@ -202,49 +312,118 @@ impl BoundData {
         self.data.known.extend(record.map(|r| (name.to_owned(), r)));
     }
 
-    /// Columns that are missing for whole labels of a category.
-    fn missing_blocks(&mut self, slots: &[Slot], registry: &Registry) {
+    /// Columns that are missing for whole labels of a category; `blocks` by slot.
+    fn missing_blocks(&mut self, slots: &[Slot], blocks: &BTreeMap<String, Vec<bool>>) {
         for slot in slots {
             let Some(MissingRule::ZerosBy(by)) = &slot.missing else { continue };
-            let Some(SlotData::Matrix { missing: Some(blocks), .. }) = registry.slot(&slot.name) else {
-                continue;
-            };
-            if let (Some(FieldData::Codes(codes)), Some(known)) =
-                (self.data.fields.get(by), self.data.known.get_mut(&slot.name))
+            if let (Some(blocks), Some(FieldData::Codes(codes)), Some(known)) =
+                (blocks.get(&slot.name), self.data.fields.get(by), self.data.known.get_mut(&slot.name))
             {
                 known::in_blocks(known, blocks, codes);
             }
         }
     }
 
-    /// Sizes of data axes; which matrices are sparse; which fields lack the plate.
-    fn settle_axes(&mut self, slots: &[Slot], specs: &Specs) {
-        if let Some(plate) = &specs.plate {
-            self.bound.sizes.insert(plate.clone(), self.data.n_rows);
-        }
-        for (axis, labels) in &self.vocabularies.axes {
-            self.bound.sizes.insert(axis.clone(), labels.len());
-        }
-        for slot in slots.iter().filter(|s| s.axes.first() != specs.plate.as_ref()) {
-            match self.data.fields.remove(&slot.name) {
-                Some(FieldData::Reals(values)) => {
-                    self.data.fields.insert(slot.name.clone(), FieldData::Whole(values));
-                }
-                Some(FieldData::Matrix(matrix)) => {
-                    let values = matrix.to_dense().values;
-                    self.data.fields.insert(slot.name.clone(), FieldData::Whole(values));
-                }
-                Some(other) => {
-                    self.data.fields.insert(slot.name.clone(), other);
-                }
-                None => {}
+    /// Values of all fields, sizes and labels of axes.
+    fn settle(
+        &mut self,
+        compiled: &Compiled,
+        specs: &Specs,
+        rows: &BTreeSet<String>,
+        labels: BTreeMap<String, Vec<String>>,
+        found: Vec<Found>,
+    ) {
+        let plate = specs.plate.as_deref();
+        self.data.row_names =
+            plate.and_then(|p| labels.get(p)).cloned().unwrap_or_else(|| vec!["all".into()]);
+        self.data.n_rows = self.data.row_names.len();
+        self.bound.n_rows = self.data.n_rows;
+        let mut blocks = BTreeMap::new();
+        for f in found {
+            let Some(slot) = compiled.slots().iter().find(|s| s.name == f.slot) else { continue };
+            if let SlotData::Matrix { missing: Some(b), .. } = &f.data {
+                blocks.insert(f.slot.clone(), b.clone());
+            }
+            let f = in_graph_order(f, compiled);
+            self.keep(slot, f.place, &f.data);
+            let first = f.axes.first().map(String::as_str);
+            if let Some(pair) = compiled.train().pair.as_ref().filter(|p| first == Some(p) && first != plate)
+            {
+                let n_rows = f.labels[0].len();
+                let fields = BTreeSet::new();
+                let paired =
+                    self.data.paired.get_or_insert_with(|| Paired { axis: pair.clone(), n_rows, fields });
+                paired.fields.insert(f.slot.clone());
+            } else if first != plate || plate.is_none() {
+                self.whole(slot);
             }
         }
+        self.missing_blocks(compiled.slots(), &blocks);
         for (name, field) in &self.data.fields {
             if matches!(field, FieldData::Matrix(crate::anndata::Matrix::Csr(_))) {
                 self.bound.sparse.insert(name.clone());
             }
         }
+        for axis in compiled.axes() {
+            let Some(all) = labels.get(&axis.name) else { continue };
+            if let AxisSource::Within(whole) = &axis.source {
+                let of = labels.get(whole).map_or(&[][..], Vec::as_slice);
+                let place = |l: &String| of.iter().position(|x| x == l).unwrap_or(0) as u32;
+                self.data.within.insert(axis.name.clone(), all.iter().map(place).collect());
+            }
+            if !matches!(axis.source, AxisSource::Data | AxisSource::Within(_)) {
+                continue;
+            }
+            self.bound.sizes.insert(axis.name.clone(), all.len());
+            let of =
+                if rows.contains(&axis.name) { &mut self.row_labels } else { &mut self.vocabularies.axes };
+            of.insert(axis.name.clone(), all.clone());
+        }
+    }
+
+    /// A field without the plate: all of it goes with every minibatch.
+    fn whole(&mut self, slot: &Slot) {
+        let values = match self.data.fields.remove(&slot.name) {
+            Some(FieldData::Reals(values)) => values,
+            Some(FieldData::Matrix(matrix)) => matrix.to_dense().values,
+            Some(FieldData::Codes(codes)) => codes.iter().map(|c| *c as f32).collect(),
+            Some(other) => {
+                self.data.fields.insert(slot.name.clone(), other);
+                return;
+            }
+            None => return,
+        };
+        self.data.fields.insert(slot.name.clone(), FieldData::Whole(values));
+        if let Some(Known::Rows { mask, .. }) = self.data.known.remove(&slot.name) {
+            self.data.known.insert(slot.name.clone(), Known::Whole(mask));
+        }
+    }
+
+    /// Constants of loaded models come with the trained model.
+    fn remember(&mut self, slots: &[Slot], trained: Trained<'_>) {
+        for slot in slots.iter().filter(|s| s.load.is_some()) {
+            if let Some(values) = trained.constants.get(&slot.name) {
+                self.data.fields.insert(slot.name.clone(), FieldData::Whole(values.clone()));
+                self.bound.present.insert(slot.name.clone());
+                for axis in &slot.axes {
+                    if let Some(labels) = trained.vocabularies.axes.get(axis) {
+                        self.bound.sizes.insert(axis.clone(), labels.len());
+                        self.vocabularies.axes.insert(axis.clone(), labels.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The values that came from loaded models, by slot.
+    pub fn constants(&self, compiled: &Compiled) -> BTreeMap<String, Vec<f32>> {
+        let loaded = compiled.slots().iter().filter(|s| s.load.is_some());
+        loaded
+            .filter_map(|s| match self.data.fields.get(&s.name) {
+                Some(FieldData::Whole(values)) => Some((s.name.clone(), values.clone())),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Room for fields that are held at a value and that the data lack.
@@ -266,6 +445,15 @@ impl BoundData {
             self.data.fields.insert(slot.name.clone(), field);
         }
     }
+}
+
+/// A field with its axes in the order in which a graph stores them.
+fn in_graph_order(mut f: Found, compiled: &Compiled) -> Found {
+    let rank = |a: &String| compiled.axes().iter().position(|x| x.name == *a);
+    if f.axes.len() == 2 && rank(&f.axes[0]) > rank(&f.axes[1]) {
+        f.transpose();
+    }
+    f
 }
 
 /// The labels as the registry keeps them, for a model whose genes are the axis `genes`.

@@ -2,11 +2,13 @@
 
 use crate::error::{Error, request};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Field → path, or paths for covariates: `x=layers.counts batch=obs.donor covs=obs.site,obs.pct_mito`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Binds {
     paths: BTreeMap<String, Vec<String>>,
+    loads: BTreeMap<String, PathBuf>,
 }
 
 impl Binds {
@@ -21,6 +23,34 @@ impl Binds {
         let paths = paths.split(',').map(|p| p.trim().to_owned()).filter(|p| !p.is_empty());
         self.paths.insert(field.to_owned(), paths.collect());
         self
+    }
+
+    /// Gives the trained model that the source loads under a name.
+    #[must_use]
+    pub fn with_load(mut self, name: &str, path: impl Into<PathBuf>) -> Binds {
+        self.loads.insert(name.to_owned(), path.into());
+        self
+    }
+
+    /// Reads `NAME=RUN.svim` items.
+    ///
+    /// # Errors
+    /// E0716 for an item of another form.
+    pub fn with_loads<S: AsRef<str>>(self, items: &[S]) -> Result<Binds, Error> {
+        items.iter().try_fold(self, |binds, item| {
+            let (name, path) = key_value(item.as_ref(), "--load", "ref=run.svim")?;
+            Ok(binds.with_load(&name, path))
+        })
+    }
+
+    /// The trained model given for a name, if any.
+    pub fn load(&self, name: &str) -> Option<&Path> {
+        self.loads.get(name).map(PathBuf::as_path)
+    }
+
+    /// All trained models that were given, by name.
+    pub fn loads(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.loads.iter().map(|(name, path)| (name.as_str(), path.as_path()))
     }
 
     /// Forgets what was asked for a field.

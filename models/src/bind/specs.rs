@@ -1,5 +1,8 @@
 //! Slots of the language as slots of the registry, and the labels of one in the terms of the other.
+//!
+//! Every modality of the data has cells and genes of its own, so each is a [`Part`] with a registry of its own.
 
+use super::table::is_table;
 use super::{Binds, Trained, Vocabularies, vocabulary};
 use crate::anndata::{AnnData, FieldPath};
 use crate::compiler::Compiled;
@@ -7,15 +10,31 @@ use crate::error::request;
 use crate::registry::{Missing, SlotDims, SlotKind as Kind, SlotSpec, Vocabulary};
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
 use dsl::{MissingRule, Slot, SlotKind};
+use std::path::PathBuf;
 
-/// The slots to be read, and the names of two axes.
-pub(super) struct Specs {
-    /// What the registry is asked for.
+/// The slots that one modality feeds.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    /// The modality; none for the file itself.
+    pub modality: Option<String>,
+    /// What its registry is asked for.
     pub list: Vec<SlotSpec>,
-    /// The axis of cells.
-    pub plate: Option<String>,
-    /// The axis of genes.
+    /// The model's axis of its cells.
+    pub rows: Option<String>,
+    /// The model's axis of its genes.
     genes: Option<String>,
+}
+
+/// Where all slots are read from.
+pub(super) struct Specs {
+    /// Slots of the data, by modality.
+    pub parts: Vec<Part>,
+    /// Slots from files of text.
+    pub tables: Vec<(String, PathBuf)>,
+    /// Slots from `uns`.
+    pub uns: Vec<(String, FieldPath)>,
+    /// The axis of the minibatched plate.
+    pub plate: Option<String>,
 }
 
 impl Specs {
@@ -27,27 +46,25 @@ impl Specs {
         trained: Option<Trained<'_>>,
         errors: &mut Diagnostics,
     ) -> Self {
-        let mut out = Self { list: vec![], plate: compiled.plate().map(str::to_owned), genes: None };
-        for slot in compiled.slots() {
-            match out.one(slot, adata, binds.get(&slot.name), trained) {
-                Ok(Some(spec)) => out.list.push(spec),
-                Ok(None) => {}
-                Err(diagnostic) => errors.push(*diagnostic),
+        let plate = compiled.plate().map(str::to_owned);
+        let mut out = Self { parts: vec![], tables: vec![], uns: vec![], plate };
+        for slot in compiled.slots().iter().filter(|s| s.load.is_none()) {
+            if let Err(diagnostic) = out.one(slot, adata, binds.get(&slot.name), trained) {
+                errors.push(*diagnostic);
             }
         }
         out
     }
 
-    /// `None` for a slot that is left out.
     fn one(
         &mut self,
         slot: &Slot,
         adata: &AnnData,
         asked: Option<&[String]>,
         trained: Option<Trained<'_>>,
-    ) -> Result<Option<SlotSpec>, Box<Diagnostic>> {
+    ) -> Result<(), Box<Diagnostic>> {
         if trained.is_some_and(|t| !t.present.contains(&slot.name)) {
-            return Ok(None);
+            return Ok(());
         }
         let at = |d: Diagnostic| Box::new(d.at(slot.span, "declared here"));
         let texts: Vec<String> =
@@ -56,6 +73,12 @@ impl Specs {
             let text = format!("`--bind {}={}`: `{}` takes one path", slot.name, texts.join(","), slot.name);
             return Err(at(request(text)));
         }
+        if let (Some([text]), false) = (asked, slot.kind == SlotKind::Covariates)
+            && is_table(text)
+        {
+            self.tables.push((slot.name.clone(), PathBuf::from(text)));
+            return Ok(());
+        }
         let paths: Vec<FieldPath> = texts
             .iter()
             .map(|text| text.parse().map_err(|e| at(request(format!("`{}`: {e}", slot.name)))))
@@ -63,44 +86,131 @@ impl Specs {
         let held = trained.is_some_and(|t| t.held.contains(&slot.name));
         let may_lack = held || slot.optional && trained.is_none();
         if asked.is_none() && may_lack && !paths.iter().any(|path| adata.contains(path)) {
-            return Ok(None);
+            return Ok(());
         }
-        if paths.is_empty() {
+        let Some(first) = paths.first() else {
             let text = format!("`{}` is not bound to anything in {}", slot.name, adata.file().display());
             return Err(at(
                 Diagnostic::new(Code::E0702, text).help(format!("bind it: --bind {}=obs.COLUMN", slot.name))
             ));
+        };
+        if let FieldPath::Uns(_) = inner(first) {
+            self.uns.push((slot.name.clone(), first.clone()));
+            return Ok(());
         }
-        let dims = self.dims(slot, &paths[0]);
-        let mut spec = SlotSpec::new(&slot.name, kind(slot), dims, paths);
+        let modality = modality(first);
+        if let Some(other) = paths.iter().find(|p| self::modality(p) != modality) {
+            let text = format!("`{}`: `{first}` and `{other}` are of different modalities", slot.name);
+            return Err(at(request(text)));
+        }
+        let dims = self.dims(slot, first);
+        let sources = paths.iter().map(|p| inner(p).clone()).collect();
+        let mut spec = SlotSpec::new(&slot.name, self.kind(slot, modality), dims, sources);
         // What training had must be there again, optional or not.
         spec.explicit = asked.is_some() || trained.is_some();
         spec.optional = slot.optional;
         spec.missing = missing(slot);
-        Ok(Some(spec))
+        self.part(modality).list.push(spec);
+        Ok(())
     }
 
-    /// The axes of a slot, told by what it is bound to.
+    fn part(&mut self, modality: Option<&str>) -> &mut Part {
+        let at = self.parts.iter().position(|p| p.modality.as_deref() == modality).unwrap_or_else(|| {
+            self.parts.push(Part { modality: modality.map(str::to_owned), ..Part::default() });
+            self.parts.len() - 1
+        });
+        &mut self.parts[at]
+    }
+
+    /// The axes of a slot, told by what it is bound to: cells along rows, genes along columns, or columns of a table.
     fn dims(&mut self, slot: &Slot, path: &FieldPath) -> SlotDims {
-        let by_cell = slot.axes.first() == self.plate.as_ref();
-        let own = slot.axes.iter().find(|a| Some(*a) != self.plate.as_ref()).cloned();
-        match (by_cell, own, path) {
-            (true, None, _) => SlotDims::Cells,
-            (true, Some(axis), FieldPath::Obsm(_)) => SlotDims::CellsBy(axis),
-            (true, Some(axis), _) => {
-                self.genes.get_or_insert(axis);
+        let plate = self.plate.clone();
+        let part = self.part(modality(path));
+        let (first, second) = (slot.axes.first().cloned(), slot.axes.get(1).cloned());
+        let by_cell = first == plate;
+        let rows = |part: &mut Part| part.rows = part.rows.take().or_else(|| first.clone());
+        match (&first, second, inner(path)) {
+            // A table of cells for an axis that is not theirs.
+            (Some(_), Some(axis), FieldPath::Obsm(_))
+                if plate.is_some() && !by_cell && part.modality.is_none() =>
+            {
+                SlotDims::GenesBy(axis)
+            }
+            (Some(_), Some(axis), FieldPath::Obsm(_)) => {
+                rows(part);
+                SlotDims::CellsBy(axis)
+            }
+            (Some(a), Some(b), FieldPath::Varm(_)) => {
+                // The axis that is known to be of genes, wherever it stands.
+                let swapped = part.genes.as_ref() == Some(&b);
+                let (genes, own) = if swapped { (b, a.clone()) } else { (a.clone(), b) };
+                part.genes.get_or_insert(genes);
+                SlotDims::GenesBy(own)
+            }
+            (Some(_), Some(axis), _) => {
+                rows(part);
+                part.genes.get_or_insert(axis);
                 SlotDims::CellsByGenes
             }
-            (false, Some(_), FieldPath::Varm(_)) => {
-                self.genes.get_or_insert_with(|| slot.axes[0].clone());
-                SlotDims::GenesBy(slot.axes.last().cloned().unwrap_or_default())
+            (Some(axis), None, FieldPath::Obs(_) | FieldPath::ObsNames)
+                if by_cell
+                    || part.genes.as_ref() != Some(axis) && (plate.is_none() || part.modality.is_some()) =>
+            {
+                rows(part);
+                SlotDims::Cells
             }
-            (false, own, _) => {
-                if let Some(axis) = own {
-                    self.genes.get_or_insert(axis);
+            (Some(_), None, _) if by_cell => {
+                rows(part);
+                SlotDims::Cells
+            }
+            (axis, None, _) => {
+                if let Some(axis) = axis {
+                    part.genes.get_or_insert_with(|| axis.clone());
                 }
                 SlotDims::Genes
             }
+            (None, Some(_), _) => SlotDims::Genes,
+        }
+    }
+
+    fn kind(&self, slot: &Slot, modality: Option<&str>) -> Kind {
+        let part = self.parts.iter().find(|p| p.modality.as_deref() == modality);
+        let is = |axis: &Option<String>| axis.is_some() && *axis == slot.over;
+        match slot.kind {
+            SlotKind::Index => Kind::Index(match part {
+                Some(p) if is(&p.rows) => "cell".to_owned(),
+                Some(p) if is(&p.genes) => "gene".to_owned(),
+                _ => slot.over.clone().unwrap_or_default(),
+            }),
+            _ => kind(slot),
+        }
+    }
+}
+
+impl Part {
+    /// The data of its modality.
+    pub fn of<'a>(&self, adata: &'a AnnData) -> Result<&'a AnnData, crate::anndata::DataError> {
+        match &self.modality {
+            Some(name) => adata.modality(name),
+            None => Ok(adata),
+        }
+    }
+
+    /// Where a slot was found, as it would be bound.
+    pub fn place(&self, spec: &SlotSpec) -> String {
+        let prefix = self.modality.as_ref().map_or(String::new(), |m| format!("mod.{m}."));
+        spec.source.iter().map(|p| format!("{prefix}{p}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// Names of the model's axes along rows and columns of a slot.
+    pub fn axes(&self, spec: &SlotSpec) -> Vec<String> {
+        let (rows, genes) = (self.rows.clone().unwrap_or_default(), self.genes.clone().unwrap_or_default());
+        match &spec.dims {
+            SlotDims::Cells => vec![rows],
+            SlotDims::Genes => vec![genes],
+            SlotDims::CellsByGenes => vec![rows, genes],
+            SlotDims::CellsBy(own) => vec![rows, own.clone()],
+            SlotDims::GenesBy(own) => vec![genes, own.clone()],
         }
     }
 
@@ -141,6 +251,21 @@ pub(super) fn last_part(path: &str) -> String {
     path.parse::<FieldPath>().map_or_else(|_| path.to_owned(), |p| p.root_and_name().1)
 }
 
+/// The field inside its modality.
+fn inner(path: &FieldPath) -> &FieldPath {
+    match path {
+        FieldPath::Mod(_, field) => field,
+        field => field,
+    }
+}
+
+fn modality(path: &FieldPath) -> Option<&str> {
+    match path {
+        FieldPath::Mod(name, _) => Some(name),
+        _ => None,
+    }
+}
+
 fn kind(slot: &Slot) -> Kind {
     match slot.kind {
         SlotKind::Count => Kind::Count,
@@ -152,7 +277,7 @@ fn kind(slot: &Slot) -> Kind {
         SlotKind::Category => Kind::Category,
         SlotKind::Covariates => Kind::Covariates,
         SlotKind::Simplex => Kind::Simplex,
-        SlotKind::Index => Kind::Index(slot.axes.last().cloned().unwrap_or_default()),
+        SlotKind::Index => Kind::Index(slot.over.clone().unwrap_or_default()),
     }
 }
 

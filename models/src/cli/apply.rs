@@ -3,7 +3,7 @@
 use super::run::OutputArgs;
 use super::{EngineArgs, OK, Outcome, out, warn};
 use crate::anndata::AnnData;
-use crate::bind::{self, Binds, Trained as Known};
+use crate::bind::{self, Binds};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::output::{self, Evaluation};
@@ -46,9 +46,10 @@ pub fn run(args: &ApplyArgs) -> Outcome {
     for name in held.iter().filter(|name| !args.bind.iter().any(|b| b.starts_with(&format!("{name}=")))) {
         binds = binds.without(name);
     }
-    let known = Known { vocabularies: &trained.vocabularies, present: &trained.bound.present, held: &held };
+    let known = trained.known(&held);
     let data = bind::bind(trained.model.compiled(), &adata, &binds, Some(known))
         .map_err(|d| Error::new(trained.model.sources(), d))?;
+    trained.same_rows(&data)?;
     warn(trained.model.sources(), &data.warnings, args.outputs.quiet());
     let evaluation = Evaluation { trained: &trained, data: &data, engine: &engine };
     let score = output::write_back(
@@ -61,7 +62,9 @@ pub fn run(args: &ApplyArgs) -> Outcome {
     )?;
     if !args.outputs.quiet() {
         out(&format!("negative ELBO per cell, all cells: {:.4}", score.elbo));
-        out(&format!("outputs: {}", target.display()));
+        for file in output::files(&data, &target) {
+            out(&format!("outputs: {}", file.display()));
+        }
     }
     Ok(OK)
 }

@@ -16,6 +16,7 @@ mod run;
 mod show;
 mod sim;
 
+use crate::anndata::{AnnData, Join};
 use crate::engine::BackendKind;
 use crate::error::Error;
 use crate::library::{self, Found};
@@ -25,6 +26,7 @@ use dsl::diagnostic::{Diagnostic, Diagnostics, render, render_json};
 use dsl::source::Sources;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Everything went well.
@@ -211,6 +213,35 @@ fn warn(sources: &Sources, diagnostics: &Diagnostics, quiet: bool) {
         .filter(|d| d.severity == Severity::Warning || (!quiet && d.severity == Severity::Note))
         .collect();
     report(sources, shown);
+}
+
+/// Opens the data of a run: one file, modalities by name, or several files one under the other.
+fn open_data(files: &[String], compiled: &dsl::Compiled) -> Result<AnnData, Error> {
+    let named = |f: &String| {
+        let (name, file) = f.split_once('=')?;
+        let word = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.is_empty();
+        (word && !Path::new(f).exists()).then(|| (name.to_owned(), file.to_owned()))
+    };
+    let names: Vec<Option<(String, String)>> = files.iter().map(named).collect();
+    if names.iter().all(Option::is_some) {
+        let parts = names.into_iter().flatten();
+        let open = |(name, file): (String, String)| Ok((name, AnnData::open(Path::new(&file))?));
+        let parts: Vec<(String, AnnData)> = parts.map(open).collect::<Result<_, Error>>()?;
+        return Ok(AnnData::from_modalities(parts)?);
+    }
+    if names.iter().any(Option::is_some) {
+        let text = "some data files have names and some have not";
+        return Err(Error::plain(
+            crate::error::request(text).help("name all of them, sc=a.h5ad sp=b.h5ad, or none"),
+        ));
+    }
+    let mut parts: Vec<AnnData> =
+        files.iter().map(|f| AnnData::open(Path::new(f))).collect::<Result<_, _>>()?;
+    if parts.len() == 1 {
+        return Ok(parts.remove(0));
+    }
+    let may_miss = compiled.slots().iter().any(|s| s.axes.len() == 2 && s.missing.is_some());
+    Ok(AnnData::concat(&parts, if may_miss { Join::All } else { Join::Common })?)
 }
 
 /// Finds and compiles a model; says where it comes from if it is not a plain file.

@@ -1,9 +1,9 @@
 //! `svic run`: train, write the outputs and the trained model.
 
 use super::progress::Terminal;
-use super::{EngineArgs, INTERRUPTED, OK, Outcome, SetArgs, compile_model, out, say, warn};
+use super::{EngineArgs, INTERRUPTED, OK, Outcome, SetArgs, compile_model, open_data, out, say, warn};
 use crate::anndata::AnnData;
-use crate::bind::{self, Binds, Trained as Known, key_value};
+use crate::bind::{self, Binds, key_value};
 use crate::changes;
 use crate::error::{Error, request};
 use crate::model::Model;
@@ -18,9 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Arguments of `svic run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The model (a file, else a model of the library) and the data file; with --resume both may be left out.
-    #[arg(value_name = "MODEL DATA", num_args = 0..=2)]
+    /// The model (a file, else a model of the library) and the data; with --resume both may be left out. NAME=FILE is a
+    /// modality, read as mod.NAME; several files without names are one under the other, matched by gene.
+    #[arg(value_name = "MODEL DATA", num_args = 0..)]
     inputs: Vec<String>,
+    /// Trained models that the model loads: `ref=reference.svim`.
+    #[arg(long = "load", value_name = "NAME=RUN.svim", num_args = 1..)]
+    loads: Vec<String>,
     /// Where fields of the model are found: `x=layers.counts batch=obs.donor covs=obs.site,obs.pct_mito`.
     #[arg(long, value_name = "FIELD=PATH", num_args = 1..)]
     bind: Vec<String>,
@@ -151,7 +155,9 @@ pub fn run(args: &RunArgs) -> Outcome {
     if !quiet {
         if let Ok(score) = &written {
             out(&format!("negative ELBO per cell, all cells: {:.4}", score.elbo));
-            out(&format!("outputs: {}", target.display()));
+            for file in output::files(evaluation.data, &target) {
+                out(&format!("outputs: {}", file.display()));
+            }
         }
         out(&format!("trained model: {}", svim.display()));
     }
@@ -172,7 +178,7 @@ fn options(args: &RunArgs) -> Result<FitOptions, Error> {
 }
 
 fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
-    let [model, data] = args.inputs.as_slice() else {
+    let Some((model, files)) = args.inputs.split_first().filter(|(_, files)| !files.is_empty()) else {
         return Err(Error::plain(
             request("a model and a data file are needed").help("svic run scvi.svi data.h5ad"),
         ));
@@ -180,8 +186,8 @@ fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
     let quiet = args.outputs.quiet();
     let (_, model) = compile_model(model, &args.sets, quiet)?;
     warn(model.sources(), model.warnings(), true);
-    let binds = Binds::parse(&args.bind)?;
-    let adata = AnnData::open(Path::new(data))?;
+    let binds = Binds::parse(&args.bind)?.with_loads(&args.loads)?;
+    let adata = open_data(files, model.compiled())?;
     let (model, data) = model.bind(&adata, &binds)?.into_parts();
     if !quiet {
         say_bindings(&data);
@@ -214,7 +220,7 @@ fn resumed(args: &RunArgs, saved: &Path, options: &FitOptions) -> Result<Fit, Er
     }
     let binds = if args.bind.is_empty() { trained.binds() } else { Binds::parse(&args.bind)? };
     let adata = AnnData::open(Path::new(&data))?;
-    let known = Known { vocabularies: &trained.vocabularies, present: &trained.bound.present, held: &[] };
+    let known = trained.known(&[]);
     let bound = bind::bind(trained.model.compiled(), &adata, &binds, Some(known))
         .map_err(|d| Error::new(trained.model.sources(), d))?;
     if !quiet {

@@ -1,7 +1,7 @@
 //! `svic sim`: data from a model's own generative story.
 
 use super::{EngineArgs, OK, Outcome, SetArgs, compile_model, out};
-use crate::bind::key_value;
+use crate::bind::{Binds, key_value};
 use crate::engine::Engine;
 use crate::error::{Error, request};
 use crate::saved;
@@ -33,6 +33,9 @@ pub struct SimArgs {
     /// Sizes of other data axes.
     #[arg(long, value_name = "AXIS=N", num_args = 1..)]
     size: Vec<String>,
+    /// Trained models that the model loads: `ref=reference.svim`.
+    #[arg(long = "load", value_name = "NAME=RUN.svim", num_args = 1..)]
+    loads: Vec<String>,
     /// Seed of the parameters and of every draw.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -55,6 +58,7 @@ pub fn run(args: &SimArgs) -> Outcome {
         library: library(&args.library)?,
         seed: args.seed,
         sizes: sizes(&args.size)?,
+        binds: Binds::new().with_loads(&args.loads)?,
     };
     saved::check_writable(&args.out)?;
     let engine = Engine::new(args.engine.kind()?, args.engine.threads)?;

@@ -50,6 +50,7 @@ pub fn imported_model(
         seed: 0,
         epochs: 0,
         stats: stats.collect(),
+        constants: BTreeMap::new(),
         dims: dims.collect(),
         shapes: shapes.collect(),
         state: TrainState {

@@ -125,7 +125,12 @@ impl Evaluation<'_> {
         variables: &mut Variables<f32>,
     ) -> Result<Prepared, Error> {
         let request = Request { purpose, mode: Mode::Evaluate, n_batch };
-        let prepared = self.engine.prepare(&self.trained.model, &self.trained.bound, &request, None)?;
+        let mut bound = self.trained.bound.clone();
+        // Other data have other rows, on every axis of rows.
+        for (axis, labels) in &self.data.row_labels {
+            bound.sizes.insert(axis.clone(), labels.len());
+        }
+        let prepared = self.engine.prepare(&self.trained.model, &bound, &request, None)?;
         add_missing(&prepared.lowered, self.trained.seed, variables);
         Ok(prepared)
     }
@@ -248,16 +253,46 @@ impl Trained {
         for (field, paths) in binds.iter() {
             all = all.with(field, &paths.join(","));
         }
-        let known =
-            bind::Trained { vocabularies: &self.vocabularies, present: &self.bound.present, held: &[] };
+        let known = self.known(&[]);
         let data = bind::bind(self.model.compiled(), adata, &all, Some(known))
             .map_err(|d| Error::new(self.model.sources(), d))?;
+        self.same_rows(&data)?;
         Ok(Applied { trained: self.clone(), data, engine: Engine::new(BackendKind::Cpu, None)? })
+    }
+
+    /// What is known of the fields before new data are looked at; `held` are given a value.
+    pub fn known<'a>(&'a self, held: &'a [String]) -> bind::Trained<'a> {
+        let (present, constants) = (&self.bound.present, &self.constants);
+        bind::Trained { vocabularies: &self.vocabularies, present, held, constants }
+    }
+
+    /// Parameters with a row for each row of training say nothing of other rows.
+    ///
+    /// # Errors
+    /// E0706 when the data have another number of rows.
+    pub fn same_rows(&self, data: &BoundData) -> Result<(), Error> {
+        let tables = self.model.compiled().tables();
+        if tables.is_empty() || data.data.n_rows == self.n_cells {
+            return Ok(());
+        }
+        let plate = self.model.compiled().plate().unwrap_or("row");
+        let text = format!(
+            "{}: {} {plate}s, but `{}` has a value for each of the {} of training",
+            data.file.display(),
+            data.data.n_rows,
+            tables.join("`, `"),
+            self.n_cells
+        );
+        let d = Diagnostic::new(Code::E0706, text);
+        Err(Error::plain(
+            d.help(format!("train the model on these {plate}s, or let a net compute the value")),
+        ))
     }
 
     /// The bindings of training, to be used again.
     pub fn binds(&self) -> Binds {
-        let bindings = self.bindings.iter().filter(|(_, path)| *path != "given");
+        let loaded = |field: &str| self.constants.contains_key(field);
+        let bindings = self.bindings.iter().filter(|(field, path)| *path != "given" && !loaded(field));
         bindings.fold(Binds::new(), |binds, (field, paths)| binds.with(field, paths))
     }
 }

@@ -7,5 +7,5 @@ mod write;
 pub use array::NamedArray;
 pub use evaluate::{Applied, Evaluation, Given};
 pub use write::{
-    OutputPlan, Place, additions, default_outputs, plan_outputs, refuse_input, summary, write_back,
+    OutputPlan, Place, additions, default_outputs, files, plan_outputs, refuse_input, summary, write_back,
 };

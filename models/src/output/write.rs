@@ -1,7 +1,8 @@
 //! Writing outputs back: the input plus what the model gives.
 
 use super::{Evaluation, NamedArray};
-use crate::anndata::{Additions, Column, Dense, Matrix, UnsValue, Values, WriteOptions, write_copy};
+use crate::anndata::{Additions, AnnData, Column, Dense, Matrix, UnsValue, Values, WriteOptions, write_with};
+use crate::bind::BoundData;
 use crate::compiler::Compiled;
 use crate::error::{Error, request};
 use crate::init::options_in_force;
@@ -10,7 +11,7 @@ use crate::trained::Trained;
 use dsl::OutputInfo;
 use dsl::diagnostic::{Code, Diagnostic};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where in an AnnData an output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,20 +33,30 @@ pub struct OutputPlan {
     pub name: String,
     /// Where it goes.
     pub place: Place,
+    /// The modality that it goes to; none for the file itself.
+    pub modality: Option<String>,
 }
 
-fn place_of(info: &OutputInfo) -> Place {
-    match info.destination.as_deref().and_then(|d| d.split_once('.')) {
-        Some(("obsm", name)) => Place::Obsm(name.to_owned()),
-        Some(("obs", name)) => Place::Obs(name.to_owned()),
-        Some(("layers", name)) => Place::Layer(name.to_owned()),
-        _ => Place::ByShape,
+impl OutputPlan {
+    fn of(info: &OutputInfo) -> Self {
+        let mut path = info.destination.as_deref().unwrap_or_default();
+        let mut modality = None;
+        if let Some((name, rest)) = path.strip_prefix("mod.").and_then(|p| p.split_once('.')) {
+            (modality, path) = (Some(name.to_owned()), rest);
+        }
+        let place = match path.split_once('.') {
+            Some(("obsm", name)) => Place::Obsm(name.to_owned()),
+            Some(("obs", name)) => Place::Obs(name.to_owned()),
+            Some(("layers", name)) => Place::Layer(name.to_owned()),
+            _ => Place::ByShape,
+        };
+        Self { name: info.name.clone(), place, modality }
     }
 }
 
 /// The outputs that are written when none is named: those that go to `obs` and `obsm`.
 pub fn default_outputs(compiled: &Compiled) -> Vec<OutputPlan> {
-    let all = compiled.outputs().iter().map(|o| OutputPlan { name: o.name.clone(), place: place_of(o) });
+    let all = compiled.outputs().iter().map(OutputPlan::of);
     all.filter(|o| matches!(o.place, Place::Obsm(_) | Place::Obs(_))).collect()
 }
 
@@ -68,22 +79,24 @@ pub fn plan_outputs(compiled: &Compiled, named: &[String]) -> Result<Vec<OutputP
                     .note(format!("its outputs are {}", names.join(", ")));
             return Err(Error::plain(diagnostic));
         }
-        plans.push(OutputPlan { name: name.clone(), place: declared.map_or(Place::ByShape, place_of) });
+        let undeclared = || OutputPlan { name: name.clone(), place: Place::ByShape, modality: None };
+        plans.push(declared.map_or_else(undeclared, OutputPlan::of));
     }
     Ok(plans)
 }
 
-/// Puts computed outputs where they go. `plate` is the axis of cells; arrays without it go to `uns`.
+/// Puts computed outputs where they go; `rows` are the axes of cells, arrays without them go to `uns`.
 pub fn additions(
     plans: &[OutputPlan],
     arrays: Vec<NamedArray>,
-    plate: Option<&str>,
+    rows: &BTreeMap<String, Vec<String>>,
     n_vars: usize,
 ) -> Additions {
+    let axes_of_cells = rows;
     let mut out = Additions::default();
     let mut others = BTreeMap::new();
     for (plan, array) in plans.iter().zip(arrays) {
-        let by_cell = array.axes.first().is_some_and(|a| Some(a.as_str()) == plate);
+        let by_cell = array.axes.first().is_some_and(|a| axes_of_cells.contains_key(a));
         let rows = array.shape.first().copied().unwrap_or(0);
         let width = array.row_len();
         let dense = |values| Dense { n_rows: rows, n_cols: width, values };
@@ -174,13 +187,101 @@ pub fn write_back(
     let names: Vec<String> = plans.iter().map(|p| p.name.clone()).collect();
     let arrays = evaluation.outputs(&names, given, samples)?;
     let score = evaluation.score()?;
-    let input = &evaluation.data.file;
-    let n_vars = crate::anndata::AnnData::open(input)?.n_vars();
-    let plate = evaluation.trained.model.compiled().plate();
-    let mut additions = additions(plans, arrays, plate, n_vars);
-    additions.uns.push(("svic".to_owned(), summary(evaluation.trained, &score)));
-    write_copy(input, output, &additions, WriteOptions { overwrite: true, in_place })?;
+    let data = evaluation.data;
+    let opened;
+    let source = match &data.source {
+        Some(source) => source,
+        None => {
+            opened = AnnData::open(&data.file)?;
+            &opened
+        }
+    };
+    let options = WriteOptions { overwrite: true, in_place };
+    let mut named: BTreeMap<Option<String>, Vec<(OutputPlan, NamedArray)>> = BTreeMap::new();
+    for (plan, array) in plans.iter().zip(arrays) {
+        named.entry(plan.modality.clone()).or_default().push((plan.clone(), array));
+    }
+    let summary = ("svic".to_owned(), summary(evaluation.trained, &score));
+    let mut put = |modality: Option<String>, file: &AnnData| {
+        let outputs = named.remove(&modality).unwrap_or_default().into_iter();
+        let placed = |(p, a): (OutputPlan, NamedArray)| {
+            let columns = matches!(p.place, Place::Layer(_));
+            (p, in_file(a, columns, data, file))
+        };
+        let (plans, arrays): (Vec<_>, Vec<_>) = outputs.map(placed).unzip();
+        additions(&plans, arrays, &data.row_labels, file.n_vars())
+    };
+    if source.is_gathered() {
+        for name in source.modality_names() {
+            let part = source.modality(name)?;
+            let mut more = put(Some(name.to_owned()), part);
+            more.uns.push(summary.clone());
+            write_with(part, &beside(output, name), &more, options)?;
+        }
+        return Ok(score);
+    }
+    let mut all = put(None, source);
+    for name in source.modality_names() {
+        all.modalities.push((name.to_owned(), put(Some(name.to_owned()), source.modality(name)?)));
+    }
+    all.uns.push(summary);
+    write_with(source, output, &all, options)?;
     Ok(score)
+}
+
+/// The files that outputs for this target go to: one for each modality that is a file of its own.
+pub fn files(data: &BoundData, target: &Path) -> Vec<PathBuf> {
+    match data.source.as_ref().filter(|s| s.is_gathered()) {
+        Some(source) => source.modality_names().into_iter().map(|name| beside(target, name)).collect(),
+        None => vec![target.to_path_buf()],
+    }
+}
+
+/// The file of one modality: `out.sc.h5ad` for `out.h5ad`.
+fn beside(output: &Path, modality: &str) -> PathBuf {
+    output.with_extension(format!("{modality}.h5ad"))
+}
+
+/// An array on the cells of a file and, with `columns`, on its genes, in the file's order; NaN where the model did not see
+/// them.
+fn in_file(array: NamedArray, columns: bool, data: &BoundData, file: &AnnData) -> NamedArray {
+    let mut array = array;
+    for at in 0..array.axes.len().min(1 + usize::from(columns)) {
+        let axis = &array.axes[at];
+        let (labels, names) = match (data.row_labels.get(axis), data.vocabularies.axes.get(axis)) {
+            (Some(labels), _) => (labels, file.obs_names()),
+            (None, Some(labels)) if labels.iter().any(|l| file.var_names().contains(l)) => {
+                (labels, file.var_names())
+            }
+            _ => continue,
+        };
+        if labels.as_slice() == names || labels.len() != array.shape[at] {
+            continue;
+        }
+        let place: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
+        let sources: Vec<Option<usize>> = names.iter().map(|n| place.get(n.as_str()).copied()).collect();
+        array = along(array, at, &sources);
+    }
+    array
+}
+
+/// The array with other places along an axis.
+fn along(array: NamedArray, at: usize, sources: &[Option<usize>]) -> NamedArray {
+    let old = array.shape[at];
+    let inner: usize = array.shape[at + 1..].iter().product();
+    let outer: usize = array.shape[..at].iter().product();
+    let mut values = Vec::with_capacity(outer * sources.len() * inner);
+    for o in 0..outer {
+        for source in sources {
+            match source {
+                Some(s) => values.extend_from_slice(&array.values[(o * old + s) * inner..][..inner]),
+                None => values.extend(std::iter::repeat_n(f32::NAN, inner)),
+            }
+        }
+    }
+    let mut shape = array.shape;
+    shape[at] = sources.len();
+    NamedArray { shape, values, ..array }
 }
 
 /// Refuses to write onto the input without leave.

@@ -130,7 +130,7 @@ impl Reader<'_> {
             found = without(found, label);
         }
         let n_missing = found.codes.iter().filter(|c| **c < 0).count();
-        if n_missing > 0 && self.spec.missing == Missing::Never {
+        if n_missing > 0 && self.spec.missing == Missing::Never && !found.labels.is_empty() {
             let message = format!("{n_missing} of {} values are missing", found.codes.len());
             self.report(Severity::Error, "E0713", path, message);
             return None;
@@ -146,6 +146,11 @@ impl Reader<'_> {
             let before = problems.len();
             let codes = recode(&found, key, &path.to_string(), vocabulary, slot, problems);
             return (problems.len() == before).then_some(codes);
+        }
+        if found.labels.is_empty() && !found.codes.is_empty() {
+            let message = format!("none of its {} values is a label: all are missing", found.codes.len());
+            self.report(Severity::Error, "E0705", path, message);
+            return None;
         }
         let few = |at: &usize| found.sizes[*at] < FEW;
         let small: Vec<String> = (0..found.labels.len())
@@ -197,7 +202,9 @@ impl Reader<'_> {
         let values = self.numbers(&column, path)?;
         let mut values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
         self.mark_missing(&mut values);
-        self.check_range(&values, 1, path)?;
+        // The values of a simplex with one axis sum to 1 together.
+        let width = if self.spec.kind == SlotKind::Simplex { values.len() } else { 1 };
+        self.check_range(&values, width, path)?;
         Some(SlotData::Vector(values))
     }
 

@@ -74,6 +74,7 @@ impl Fit {
         let engine = Engine::new(options.backend, options.threads)?;
         let settings = model.compiled().train().clone();
         let n_cells = data.data.n_rows;
+        let constants = data.constants(model.compiled());
         let epochs = options.epochs.or(settings.epochs.map(|e| e as u64));
         let mut trained = Trained {
             model,
@@ -85,6 +86,7 @@ impl Fit {
             seed: options.seed,
             epochs: epochs.unwrap_or_else(|| default_epochs(n_cells)),
             stats: BTreeMap::new(),
+            constants,
             dims: BTreeMap::new(),
             shapes: BTreeMap::new(),
             state: TrainState {
@@ -229,6 +231,10 @@ fn split_of(trained: &Trained) -> Result<Split, Error> {
         return Err(Error::plain(request("`batch_size` must be at least 2")));
     }
     let size = if s.full_batch { trained.n_cells } else { s.batch_size };
+    if trained.model.compiled().plate().is_none() {
+        // No plate, no minibatches: everything goes into every step.
+        return Ok(Split { train: vec![0], validation: vec![], moved: 0 });
+    }
     let split = split(trained.n_cells, s.train_size, size, trained.seed);
     if split.train.len() < 2 {
         let text = format!("{}: {} cells are too few to train on", trained.data_file, trained.n_cells);

@@ -4,8 +4,10 @@ use super::history::{Sums, Timing};
 use super::progress::{Ending, Progress};
 use super::schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, STOPPING_PATIENCE};
 use super::{EpochRecord, FitOptions, Measures};
-use crate::batch::{Gatherer, Minibatch, Split, cut, epoch_order, for_each_minibatch};
-use crate::dataset::Dataset;
+use crate::batch::{
+    Gatherer, Minibatch, Split, cut, cycled_order, epoch_order, for_each_minibatch, stratified_order,
+};
+use crate::dataset::{Dataset, FieldData, Known};
 use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
 use crate::error::Error;
 use crate::init::{add_missing, add_moments};
@@ -36,6 +38,42 @@ impl<'a> Session<'a> {
         Self { engine, data, split, steps: BTreeMap::new(), checks: BTreeMap::new() }
     }
 
+    /// The rows of an epoch, those of a second plate beside them, and the size of a minibatch.
+    fn order(&self, trained: &Trained, epoch: u64) -> (Vec<u32>, Vec<u32>, usize) {
+        let (size, seed) = (self.batch_size(trained), trained.seed);
+        let strata = trained.settings.stratify.as_ref().and_then(|f| self.strata(f));
+        let (mut order, size) = match strata.filter(|s| s.len() > 1) {
+            Some(strata) => stratified_order(&strata, size, seed, epoch),
+            None => (epoch_order(&self.split.train, seed, epoch), size),
+        };
+        let Some(paired) = &self.data.paired else { return (order, vec![], size) };
+        let once = order.clone();
+        while order.len() < paired.n_rows {
+            let left = paired.n_rows - order.len();
+            order.extend(once.iter().take(left));
+        }
+        let beside = cycled_order(paired.n_rows, order.len(), seed, epoch);
+        (order, beside, size)
+    }
+
+    /// The training cells by label of a category; those without a label are a stratum of their own.
+    fn strata(&self, field: &str) -> Option<Vec<Vec<u32>>> {
+        let FieldData::Codes(codes) = self.data.fields.get(field)? else { return None };
+        let n = self.data.labels.get(field).map_or(0, Vec::len);
+        let known = match self.data.known.get(field) {
+            Some(Known::Rows { mask, .. }) => Some(mask),
+            _ => None,
+        };
+        let mut strata = vec![vec![]; n + 1];
+        for &row in &self.split.train {
+            let labelled = known.is_none_or(|mask| mask[row as usize]);
+            let at = if labelled { codes[row as usize] as usize } else { n };
+            strata[at.min(n)].push(row);
+        }
+        strata.retain(|s| !s.is_empty());
+        Some(strata)
+    }
+
     /// Size of a training minibatch.
     pub fn batch_size(&self, trained: &Trained) -> usize {
         if trained.settings.full_batch { self.split.train.len() } else { trained.settings.batch_size }
@@ -43,10 +81,11 @@ impl<'a> Session<'a> {
 
     /// Prepares the programs of all sizes that occur, and adds the variables they need.
     pub fn prepare(&mut self, trained: &mut Trained, validate: bool) -> Result<(), Error> {
-        let size = self.batch_size(trained);
-        for range in cut(self.split.train.len(), size) {
+        let (order, _, step) = self.order(trained, 0);
+        for range in cut(order.len(), step) {
             self.prepare_one(trained, range.len(), Mode::Train)?;
         }
+        let size = self.batch_size(trained);
         for range in cut(self.split.validation.len(), size).into_iter().filter(|_| validate) {
             self.prepare_one(trained, range.len(), Mode::Evaluate)?;
         }
@@ -110,13 +149,13 @@ impl<'a> Session<'a> {
         progress: &mut dyn Progress,
     ) -> Result<Option<Measures>, Error> {
         let epoch = trained.state.epoch;
-        let order = epoch_order(&self.split.train, trained.seed, epoch);
-        let ranges = cut(order.len(), self.batch_size(trained));
+        let (order, beside, size) = self.order(trained, epoch);
+        let ranges = cut(order.len(), size);
         let stats = trained.stats.clone();
         let Some(any) = self.steps.values().next() else { return Ok(None) };
         let infos = any.lowered.terms.clone();
         let lowered = any.lowered.clone();
-        let gatherer = Gatherer::new(self.data, &stats, &lowered);
+        let gatherer = Gatherer::new(self.data, &stats, &lowered).pairing(beside);
         let mut sums = Sums::default();
         let steps = &mut self.steps;
         let data = self.data;

@@ -66,7 +66,7 @@ impl Made {
                 FeedSpec::Label { .. } => (vec![0.0], vec![]),
                 FeedSpec::CovariateReals(f) => (reals(&|i| uniform(f, i) - 0.5), vec![]),
                 FeedSpec::CovariateCategory { column, .. } => (vec![], codes(column, 3)),
-                FeedSpec::Rows => (vec![], (0..n as u32).collect()),
+                FeedSpec::Rows | FeedSpec::PairedRows => (vec![], (0..n as u32).collect()),
                 FeedSpec::Stat(s) => (stats[s].clone(), vec![]),
                 FeedSpec::Epoch => (vec![epoch], vec![]),
                 FeedSpec::Total(f) => (reals(&|i| 20.0 + 10.0 * uniform(f, i)), vec![]),

@@ -118,7 +118,8 @@ impl Data {
             FeedSpec::Rows => rows.clone().map(|r| r as f64).collect(),
             FeedSpec::Stat(name) => stats[name].clone(),
             FeedSpec::Epoch => vec![epoch],
-            FeedSpec::Known(_)
+            FeedSpec::PairedRows
+            | FeedSpec::Known(_)
             | FeedSpec::FieldAt { .. }
             | FeedSpec::Within(_)
             | FeedSpec::Label { .. }

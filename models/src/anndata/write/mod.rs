@@ -167,6 +167,23 @@ fn rewrite(
     target.commit()
 }
 
+/// Writes `data` with `additions` to `output`: a copy of its file, or what is in memory.
+///
+/// # Errors
+/// As [`write_copy`].
+pub fn write_with(
+    data: &AnnData,
+    output: &Path,
+    additions: &Additions,
+    options: WriteOptions,
+) -> Result<(), DataError> {
+    if matches!(data.content, Content::Tree(_)) {
+        return write_copy(data.file(), output, additions, options);
+    }
+    check(data, additions, output)?;
+    rewrite(data, output, additions, options, &mut |_| Ok(()))
+}
+
 /// Writes a new file at `output`.
 ///
 /// # Errors

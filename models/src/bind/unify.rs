@@ -1,0 +1,241 @@
+//! One set of labels for every axis: fields of several sources are brought to what all of them have.
+//!
+//! The first field that has an axis gives the order. Labels of a trained model, of the source text and of a category
+//! rule over those of the data. What is dropped is reported; nothing in common is an error.
+
+use super::found::Found;
+use crate::registry::SlotData;
+use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
+use dsl::{AxisInfo, AxisSource, Slot, SlotKind};
+use std::collections::BTreeMap;
+
+/// How many labels a message shows.
+const SHOWN: usize = 5;
+
+/// Brings the fields together. `known` are labels that rule; gives the labels of every axis with data.
+pub(super) fn unify(
+    axes: &[AxisInfo],
+    slots: &[Slot],
+    known: &BTreeMap<String, Vec<String>>,
+    found: &mut [Found],
+    said: &mut Diagnostics,
+) -> BTreeMap<String, Vec<String>> {
+    let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let subset = |a: &&AxisInfo| matches!(a.source, AxisSource::Within(_));
+    for axis in axes.iter().filter(|a| !subset(a)).chain(axes.iter().filter(subset)) {
+        let mut one = Axis { axis, slots, labels: &labels, found, said };
+        if let Some(settled) = one.settle(known.get(&axis.name)) {
+            labels.insert(axis.name.clone(), settled);
+        }
+    }
+    labels
+}
+
+struct Axis<'a> {
+    axis: &'a AxisInfo,
+    slots: &'a [Slot],
+    labels: &'a BTreeMap<String, Vec<String>>,
+    found: &'a mut [Found],
+    said: &'a mut Diagnostics,
+}
+
+impl Axis<'_> {
+    /// The labels of the axis; the fields that have it then follow them.
+    fn settle(&mut self, known: Option<&Vec<String>>) -> Option<Vec<String>> {
+        let name = &self.axis.name;
+        let places: Vec<(usize, usize)> = self
+            .found
+            .iter()
+            .enumerate()
+            .flat_map(|(f, x)| x.axes.iter().enumerate().map(move |(k, a)| (f, k, a.clone())))
+            .filter(|(_, _, a)| a == name)
+            .map(|(f, k, _)| (f, k))
+            .collect();
+        let mut wanted = match &self.axis.source {
+            AxisSource::Knob(n) => {
+                places.iter().for_each(|(f, k)| self.same_size(*f, *k, *n));
+                return None;
+            }
+            AxisSource::Labels(labels) => labels.clone(),
+            AxisSource::Category(field) => self.category_labels(field)?,
+            AxisSource::Data | AxisSource::Within(_) => match known {
+                Some(labels) => labels.clone(),
+                None => self.common(&places)?,
+            },
+        };
+        if let (AxisSource::Within(whole), None) = (&self.axis.source, known) {
+            wanted = self.within(whole, wanted)?;
+        }
+        let rule = !matches!(self.axis.source, AxisSource::Data | AxisSource::Within(_)) || known.is_some();
+        for (f, k) in places {
+            self.follow(f, k, &wanted, rule);
+        }
+        Some(wanted)
+    }
+
+    fn category_labels(&self, field: &str) -> Option<Vec<String>> {
+        self.found.iter().find(|f| f.slot == field).and_then(|f| match &f.data {
+            SlotData::Codes(codes) => Some(codes.labels.clone()),
+            _ => None,
+        })
+    }
+
+    /// What every field with the axis has, in the order of the first that has names.
+    fn common(&mut self, places: &[(usize, usize)]) -> Option<Vec<String>> {
+        let named = |p: &&(usize, usize)| !self.found[p.0].is_numbered(p.1);
+        let &(f, k) = places.iter().find(named).or(places.first())?;
+        let mut all = self.found[f].labels[k].clone();
+        if self.found[f].is_numbered(k) {
+            return Some(all);
+        }
+        let mut differ = vec![];
+        for &(g, j) in places.iter().filter(|p| **p != (f, k)) {
+            let other = &self.found[g];
+            if other.is_numbered(j) || other.labels[j] == self.found[f].labels[k] {
+                continue;
+            }
+            let has: std::collections::BTreeSet<&str> = other.labels[j].iter().map(String::as_str).collect();
+            all.retain(|l| has.contains(l.as_str()));
+            differ.push(g);
+        }
+        if differ.is_empty() {
+            return Some(all);
+        }
+        let (first, other) = (&self.found[f], &self.found[differ[0]]);
+        let name = &self.axis.name;
+        if all.is_empty() {
+            let j = other.axes.iter().position(|a| a == name).unwrap_or(0);
+            let text =
+                format!("axis `{name}`: `{}` and `{}` have no label in common", first.slot, other.slot);
+            let d = Diagnostic::new(Code::E0308, text)
+                .note(format!("`{}` has {}", first.place, listed(&first.labels[k])))
+                .note(format!("`{}` has {}", other.place, listed(&other.labels[j])));
+            self.said.push(d.help("check that both use the same names, such as gene symbols"));
+            return None;
+        }
+        let sizes: Vec<String> = std::iter::once((f, k))
+            .chain(
+                differ.iter().map(|g| (*g, self.found[*g].axes.iter().position(|a| a == name).unwrap_or(0))),
+            )
+            .map(|(g, j)| {
+                let n = self.found[g].labels[j].len();
+                format!("{} of {n} in `{}` dropped", n - all.len().min(n), self.found[g].place)
+            })
+            .collect();
+        let text =
+            format!("axis `{name}`: the {} labels that all have are kept; {}", all.len(), sizes.join(", "));
+        self.said.push(Diagnostic::new(Code::W0706, text));
+        Some(all)
+    }
+
+    /// The labels of a subset axis that the whole has.
+    fn within(&mut self, whole: &str, all: Vec<String>) -> Option<Vec<String>> {
+        let Some(whole_labels) = self.labels.get(whole) else { return Some(all) };
+        let name = &self.axis.name;
+        let has: std::collections::BTreeSet<&str> = whole_labels.iter().map(String::as_str).collect();
+        let (kept, dropped): (Vec<String>, Vec<String>) =
+            all.into_iter().partition(|l| has.contains(l.as_str()));
+        if kept.is_empty() {
+            let text = format!("axis `{name}` lies within `{whole}`, but they have no label in common");
+            let d = Diagnostic::new(Code::E0308, text).note(format!("`{name}` has {}", listed(&dropped)));
+            self.said.push(d.note(format!("`{whole}` has {}", listed(whole_labels))));
+            return None;
+        }
+        if !dropped.is_empty() {
+            let text = format!(
+                "axis `{name}`: {} labels are kept, {} that `{whole}` lacks are dropped: {}",
+                kept.len(),
+                dropped.len(),
+                listed(&dropped)
+            );
+            self.said.push(Diagnostic::new(Code::W0706, text));
+        }
+        Some(kept)
+    }
+
+    /// E0308 for a table whose columns are not as many as the model says.
+    fn same_size(&mut self, f: usize, k: usize, n: usize) {
+        let (found, name) = (&self.found[f], &self.axis.name);
+        let m = found.labels[k].len();
+        if m != n {
+            let text = format!("axis `{name}` has size {n}, but `{}` has {m} along it", found.place);
+            let d = at_slot(self.slots, &found.slot, Diagnostic::new(Code::E0308, text));
+            self.said.push(d.help(format!("set its size: --set {name}={m}")));
+        }
+    }
+
+    /// Brings one axis of one field into the order of `wanted`, every label of which it must have.
+    fn follow(&mut self, f: usize, k: usize, wanted: &[String], rules: bool) {
+        let found = &mut self.found[f];
+        if found.labels[k] == wanted {
+            return;
+        }
+        let name = &self.axis.name;
+        if found.is_numbered(k) {
+            if found.labels[k].len() == wanted.len() {
+                found.labels[k] = wanted.to_vec();
+                return;
+            }
+            let text = format!(
+                "axis `{name}` has {} labels, but `{}` has {} along it and no names to match",
+                wanted.len(),
+                found.place,
+                found.labels[k].len()
+            );
+            self.said.push(at_slot(self.slots, &found.slot, Diagnostic::new(Code::E0308, text)));
+            return;
+        }
+        let mut position: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut twice = vec![];
+        for (i, l) in found.labels[k].iter().enumerate() {
+            if position.insert(l, i).is_some() {
+                twice.push(l.clone());
+            }
+        }
+        let lacking: Vec<String> =
+            wanted.iter().filter(|l| !position.contains_key(l.as_str())).cloned().collect();
+        twice.retain(|l| wanted.contains(l));
+        if !lacking.is_empty() || !twice.is_empty() {
+            let (what, which) = match lacking.is_empty() {
+                true => ("has more than once", &twice),
+                false => ("lacks", &lacking),
+            };
+            let text = format!("`{}` {what} labels of axis `{name}`: {}", found.place, listed(which));
+            self.said.push(at_slot(self.slots, &found.slot, Diagnostic::new(Code::E0308, text)));
+            return;
+        }
+        let places: Vec<usize> = wanted.iter().map(|l| position[l.as_str()]).collect();
+        let extra = found.labels[k].len() - wanted.len();
+        if rules && extra > 0 {
+            let text = format!(
+                "axis `{name}`: {extra} labels of `{}` are not of the model and are dropped",
+                found.place
+            );
+            self.said.push(Diagnostic::new(Code::W0706, text));
+        }
+        found.take(k, &places);
+        let over = self.slots.iter().find(|s| s.kind == SlotKind::Index && s.over.as_ref() == Some(name));
+        if let Some(slot) = over {
+            let text =
+                format!("`{}` numbers the labels of axis `{name}`, some of which were dropped", slot.name);
+            let d = Diagnostic::new(Code::E0706, text).at(slot.span, "declared here");
+            self.said.push(d.help("bring the sources to the same labels before the numbers are made"));
+        }
+    }
+}
+
+fn at_slot(slots: &[Slot], name: &str, d: Diagnostic) -> Diagnostic {
+    match slots.iter().find(|s| s.name == name) {
+        Some(slot) => d.at(slot.span, "declared here"),
+        None => d,
+    }
+}
+
+/// Some names in quotes.
+fn listed(names: &[String]) -> String {
+    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
