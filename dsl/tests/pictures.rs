@@ -50,10 +50,53 @@ fn stories_and_pictures() {
     }
 }
 
+/// Every program of the library.
+fn library() -> Vec<(String, Compiled)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
+    let entries = std::fs::read_dir(folder).expect("the folder is checked in");
+    let mut paths: Vec<_> = entries.map(|e| e.expect("a readable folder").path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "svi"));
+    paths.sort();
+    let one = |path: std::path::PathBuf| {
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        let c = compiled(&format!("{name}.svi"), &text);
+        (name, c)
+    };
+    paths.into_iter().map(one).collect()
+}
+
+/// A number after `key="`.
+fn number(line: &str, key: &str) -> f64 {
+    let (_, rest) = line.split_once(&format!(" {key}=\"")).unwrap_or_else(|| panic!("{key}: {line}"));
+    rest.split('"').next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{key}: {line}"))
+}
+
+/// No text lies over another: each takes up its length in wide characters, from its anchor.
+#[test]
+fn texts_do_not_overlap() {
+    for (name, c) in library() {
+        let svg = c.svg(true);
+        let mut boxes: Vec<[f64; 4]> = vec![];
+        for line in svg.lines().filter(|l| l.starts_with("<text")) {
+            let (x, y, size) = (number(line, "x"), number(line, "y"), number(line, "font-size"));
+            let text = line.split('>').nth(1).and_then(|t| t.split('<').next()).unwrap_or("");
+            let width = text.chars().count() as f64 * size * 0.6;
+            let left = if line.contains("\"end\"") { x - width } else { x - width / 2.0 };
+            boxes.push([left, y - size * 0.8, left + width, y + size * 0.2]);
+        }
+        assert!(boxes.len() > 3, "{name}");
+        for (i, a) in boxes.iter().enumerate() {
+            let apart = |b: &[f64; 4]| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+            assert!(boxes[..i].iter().all(apart), "{name}: {a:?}\n{svg}");
+        }
+    }
+}
+
 /// Braces and environments are balanced, and every alignment has its mark.
 #[test]
 fn latex_is_balanced() {
-    for (name, c) in examples() {
+    for (name, c) in examples().into_iter().chain(library()) {
         let tex = c.latex();
         let count = |what: &str| tex.matches(what).count();
         let escaped = count("\\{") + count("\\}");

@@ -15,7 +15,7 @@ use crate::sim::{SimOptions, draw};
 use crate::train::compute_stats;
 use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::{CsrView, Feed, Graph, NodeId, StepKey, Variables};
-use dsl::{Lowered, Mode, Purpose, Request, SlotKind, VariableKind};
+use dsl::{AxisSource, Lowered, Mode, Purpose, Request, SlotKind, VariableKind};
 use std::collections::BTreeMap;
 
 /// Elements of one table that are compared.
@@ -61,6 +61,15 @@ fn compare(
     change: impl FnOnce(&mut Graph),
 ) -> Result<Vec<Comparison>, Error> {
     let engine = Engine::new(BackendKind::Cpu, Some(1))?;
+    let mut options = options.clone();
+    // Every axis of the data gets a size of its own unless one is given.
+    for (n, axis) in model.compiled().axes().iter().enumerate().filter(|(_, a)| a.source == AxisSource::Data)
+    {
+        if Some(axis.name.as_str()) != model.compiled().plate() {
+            options.sizes.entry(axis.name.clone()).or_insert(3 + n);
+        }
+    }
+    let options = &options;
     let drawn = draw(model, options, &engine)?;
     let mut data = drawn.given;
     for array in &drawn.arrays {
@@ -219,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_library_agrees() {
-        for name in ["scvi", "scvi_latent_library"] {
+        for name in ["scvi", "scvi_latent_library", "linear_scvi"] {
             let rows = check_gradients(&model(name), &small_simulation(3, BTreeMap::new())).expect("it runs");
             assert!(rows.len() > 8 && rows.iter().all(|r| r.compared > 0), "{rows:?}");
             assert!(rows.iter().all(Comparison::agrees), "{rows:?}");

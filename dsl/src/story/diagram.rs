@@ -79,8 +79,10 @@ impl Diagram {
     }
 }
 
+/// What a site's distribution reads, and what decides where it exists and how much it counts.
 fn prior_reads(site: &Site) -> Vec<ExprId> {
-    reads(&site.prior)
+    let conds = site.cond.iter().flat_map(|c| std::iter::once(c.holds).chain(c.otherwise));
+    reads(&site.prior).into_iter().chain(conds).chain(site.weight).collect()
 }
 
 fn reads(d: &DistExpr) -> Vec<ExprId> {
