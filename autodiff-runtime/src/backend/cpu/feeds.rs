@@ -79,39 +79,3 @@ fn check_csr<E: Element>(g: &Graph, decl: &InputDecl, m: &CsrView<'_, E>) -> Res
     }
     Ok(())
 }
-
-/// The non-zeros of a pattern column by column.
-#[derive(Default)]
-pub(super) struct ByColumn {
-    pub offsets: Vec<u32>,
-    pub rows: Vec<u32>,
-    pub places: Vec<u32>,
-}
-
-impl ByColumn {
-    /// Sorts the pattern of this run; keeps its memory from run to run.
-    pub fn fill(&mut self, offsets: &[usize], columns: &[u32], n_columns: usize) {
-        let base = offsets[0];
-        let n = offsets[offsets.len() - 1] - base;
-        self.offsets.clear();
-        self.offsets.resize(n_columns + 2, 0);
-        self.rows.resize(n, 0);
-        self.places.resize(n, 0);
-        // Counted one place late, so that filling leaves every offset where it belongs.
-        for c in &columns[base..base + n] {
-            self.offsets[*c as usize + 2] += 1;
-        }
-        for c in 2..self.offsets.len() {
-            self.offsets[c] += self.offsets[c - 1];
-        }
-        for r in 0..offsets.len() - 1 {
-            for k in offsets[r] - base..offsets[r + 1] - base {
-                let at = &mut self.offsets[columns[base + k] as usize + 1];
-                self.rows[*at as usize] = r as u32;
-                self.places[*at as usize] = k as u32;
-                *at += 1;
-            }
-        }
-        self.offsets.truncate(n_columns + 1);
-    }
-}

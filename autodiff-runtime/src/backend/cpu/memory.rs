@@ -21,24 +21,15 @@ pub(super) struct Memory<E> {
 struct Views {
     offsets: (usize, usize),
     columns: (usize, usize),
-    columns_of: (usize, usize),
-    rows: (usize, usize),
-    places: (usize, usize),
 }
 
-/// The non-zeros of a CSR feed, by rows and (if the plan needs it) by columns.
+/// The places of the non-zeros of a CSR feed.
 #[derive(Clone, Copy)]
 pub(super) struct Pattern<'a> {
     /// Offsets of the rows; subtract the first to index values.
     pub offsets: &'a [usize],
     /// Column of each non-zero; starts at the first row's.
     pub columns: &'a [u32],
-    /// Offsets of the columns in `rows` and `places`.
-    pub column_offsets: &'a [u32],
-    /// Row of each non-zero, column by column.
-    pub rows: &'a [u32],
-    /// Position of each non-zero in row order, column by column.
-    pub places: &'a [u32],
 }
 
 impl Pattern<'_> {
@@ -85,13 +76,7 @@ impl<E: Element> Memory<E> {
 
     /// A sparsity pattern.
     pub fn set_pattern(&mut self, input: usize, p: Pattern<'_>) {
-        self.patterns[input] = Views {
-            offsets: view(p.offsets),
-            columns: view(p.columns),
-            columns_of: view(p.column_offsets),
-            rows: view(p.rows),
-            places: view(p.places),
-        };
+        self.patterns[input] = Views { offsets: view(p.offsets), columns: view(p.columns) };
     }
 
     /// Part of a slot.
@@ -157,13 +142,7 @@ impl<E: Element> Memory<E> {
         let v = self.patterns[input];
         // SAFETY: as for `read`; patterns are never written during a run.
         unsafe {
-            Pattern {
-                offsets: slice(v.offsets.0, v.offsets.1),
-                columns: slice(v.columns.0, v.columns.1),
-                column_offsets: slice(v.columns_of.0, v.columns_of.1),
-                rows: slice(v.rows.0, v.rows.1),
-                places: slice(v.places.0, v.places.1),
-            }
+            Pattern { offsets: slice(v.offsets.0, v.offsets.1), columns: slice(v.columns.0, v.columns.1) }
         }
     }
 }

@@ -19,7 +19,8 @@ pub(super) struct Pool {
 }
 
 struct Shared {
-    /// Phase number in the upper half, next block in the lower.
+    /// Phase number in the upper half; in the lower, how many blocks were taken from the back and from the front, 16
+    /// bits each.
     claim: AtomicU64,
     /// Blocks of this phase.
     n_blocks: AtomicUsize,
@@ -33,6 +34,8 @@ struct Shared {
     awake: AtomicBool,
 }
 
+/// What the counts of a claim can hold.
+const MOST_BLOCKS: usize = 0xFFFF;
 /// Iterations of the spin before a waiting thread yields: some microseconds.
 const SPIN: u32 = 2000;
 /// Yields before a worker sleeps until the next run.
@@ -70,8 +73,9 @@ impl Pool {
         self.shared.awake.store(false, Ordering::Release);
     }
 
-    /// Does blocks 0 .. n, each once, and returns when all are done.
+    /// Does blocks 0 .. n (at most 65,535), each once, and returns when all are done.
     pub fn run(&self, n_blocks: usize, work: &Work<'_>) {
+        assert!(n_blocks <= MOST_BLOCKS, "{n_blocks} blocks");
         if n_blocks <= 1 || self.handles.is_empty() {
             (0..n_blocks).for_each(|b| work(b, 0));
             return;
@@ -101,15 +105,17 @@ fn wait(spins: &mut u32) {
 }
 
 /// Claims and does blocks of a phase until none is left. A claim carries its phase, so a late worker takes nothing of
-/// the next.
+/// the next. Every other worker begins at the back: so blocks of one number, which read and write the same part of an
+/// array phase after phase, mostly meet the same cache.
 fn claim_blocks(s: &Shared, phase: u64, n_blocks: usize, words: [usize; 2], worker: usize) {
     loop {
         let now = s.claim.load(Ordering::Acquire);
-        let block = (now & 0xFFFF_FFFF) as usize;
-        if now >> 32 != phase || block >= n_blocks {
+        let (front, back) = ((now & 0xFFFF) as usize, (now >> 16 & 0xFFFF) as usize);
+        if now >> 32 != phase || front + back >= n_blocks {
             return;
         }
-        if s.claim.compare_exchange_weak(now, now + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        let (block, step) = if worker % 2 == 0 { (front, 1) } else { (n_blocks - 1 - back, 1 << 16) };
+        if s.claim.compare_exchange_weak(now, now + step, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             continue;
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -2,9 +2,10 @@
 #![allow(unsafe_code, reason = "the matrix product takes pointers")]
 
 use super::lanes::{Entries, Isa, Lanes};
-use super::memory::Memory;
+use super::memory::{Memory, Pattern};
 use super::pool::Pool;
 use crate::plan::{Product, SparseProduct};
+use std::ops::Range;
 
 /// Parts of one product: about this many in all, each with its own rows and columns of the result.
 const N_PARTS: usize = 8;
@@ -95,31 +96,64 @@ fn multiply<E: Lanes>(p: &Product, mem: &Memory<E>, size: [usize; 3], at: [usize
 
 /// Runs a product with a sparse factor: each block does some rows of the result.
 pub(super) fn sparse<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, pool: &Pool, isa: Isa) {
-    let [rows, cols] = p.size;
+    let rows = p.size[0];
     let n_blocks = rows.div_ceil(8).min(16);
-    let pattern = mem.pattern(p.pattern.index());
-    let nnz = pattern.range(0, pattern.offsets.len() - 1).len();
-    let values = mem.read(p.values, 0, nnz);
-    let dense = mem.read(p.dense, 0, mem.len(p.dense));
     pool.run(n_blocks, &|block, _| {
-        for r in block * rows / n_blocks..(block + 1) * rows / n_blocks {
-            let to = mem.write(p.to, r * p.to_step[0], (cols - 1) * p.to_step[1] + 1);
-            let entries = if p.transposed {
-                let range = pattern.column_offsets[r] as usize..pattern.column_offsets[r + 1] as usize;
-                Entries { values, places: Some(&pattern.places[range.clone()]), rows: &pattern.rows[range] }
-            } else {
-                let range = pattern.range(r, r + 1);
-                Entries { values: &values[range.clone()], places: None, rows: &pattern.columns[range] }
-            };
-            if (p.to_step[1] == 1 && p.dense_step[1] == 1) || cols == 1 {
-                E::sum_rows(isa, to, entries, dense, p.dense_step[0]);
-            } else {
-                for c in 0..cols {
-                    let at = c * p.to_step[1];
-                    let column = &dense[c * p.dense_step[1]..];
-                    E::sum_rows(isa, &mut to[at..at + 1], entries, column, p.dense_step[0]);
-                }
-            }
+        let range = block * rows / n_blocks..(block + 1) * rows / n_blocks;
+        if p.transposed {
+            sparse_transposed(p, mem, isa, range);
+        } else {
+            sparse_rows(p, mem, isa, range);
         }
     });
+}
+
+/// Columns of the result that one pass can do: all of them if they are contiguous in both arrays, else one.
+fn at_once(p: &SparseProduct) -> usize {
+    let contiguous = p.to_step[1] == 1 && p.dense_step[1] == 1;
+    if contiguous { p.size[1] } else { 1 }
+}
+
+fn non_zeros<'a, E: Lanes>(p: &SparseProduct, mem: &'a Memory<E>) -> (Pattern<'a>, &'a [E]) {
+    let pattern = mem.pattern(p.pattern.index());
+    let n = pattern.range(0, pattern.offsets.len() - 1).len();
+    (pattern, mem.read(p.values, 0, n))
+}
+
+fn sparse_rows<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, range: Range<usize>) {
+    let (pattern, values) = non_zeros(p, mem);
+    let dense = mem.read(p.dense, 0, mem.len(p.dense));
+    for r in range {
+        let entries = pattern.range(r, r + 1);
+        let entries = Entries { values: &values[entries.clone()], rows: &pattern.columns[entries] };
+        for c in (0..p.size[1]).step_by(at_once(p)) {
+            let to = mem.write(p.to, r * p.to_step[0] + c * p.to_step[1], at_once(p));
+            E::sum_rows(isa, to, entries, &dense[c * p.dense_step[1]..], p.dense_step[0]);
+        }
+    }
+}
+
+/// A range of the pattern's columns: of each of its rows the non-zeros in that range, which are found by bisection. So
+/// the pattern need not be sorted by columns.
+fn sparse_transposed<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, range: Range<usize>) {
+    let (pattern, values) = non_zeros(p, mem);
+    let dense = mem.read(p.dense, 0, mem.len(p.dense));
+    let width = at_once(p);
+    for c in (0..p.size[1]).step_by(width) {
+        let extent = (range.len() - 1) * p.to_step[0] + width;
+        let to = mem.write(p.to, range.start * p.to_step[0] + c * p.to_step[1], extent);
+        for row in to.chunks_mut(p.to_step[0]) {
+            row[..width].fill(E::default());
+        }
+        for r in 0..pattern.offsets.len() - 1 {
+            let all = pattern.range(r, r + 1);
+            let columns = &pattern.columns[all.clone()];
+            let from = columns.partition_point(|x| (*x as usize) < range.start);
+            let n = columns[from..].iter().take_while(|x| (**x as usize) < range.end).count();
+            let here = all.start + from..all.start + from + n;
+            let entries = Entries { values: &values[here.clone()], rows: &pattern.columns[here] };
+            let at = r * p.dense_step[0] + c * p.dense_step[1];
+            E::add_to_rows(isa, to, p.to_step[0], range.start, entries, &dense[at..at + width]);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! A prepared program at work: binds feeds and variables to the plan's slots and runs its steps.
 
-use super::feeds::{ByColumn, check, index_limits};
+use super::feeds::{check, index_limits};
 use super::jit::Stages;
 use super::lanes::{Isa, Lanes};
 use super::memory::{Aligned, Memory, Pattern};
@@ -26,7 +26,6 @@ pub(super) struct Prepared<E> {
     reals: Aligned<E>,
     indices: Vec<u32>,
     nonzeros: Vec<Vec<E>>,
-    by_column: Vec<Option<ByColumn>>,
     /// How each step's kernel is executed; `None` for other steps.
     stages: Vec<Option<Stages>>,
     /// The processor's matrix unit, if it has one.
@@ -53,14 +52,6 @@ impl<E: Lanes> Prepared<E> {
             numbers: Aligned::new(most(&|k| k.n_blocks * k.n_partial[0])),
             doubles: Aligned::new(most(&|k| k.n_blocks * k.n_partial[1])),
         };
-        let mut by_column: Vec<Option<ByColumn>> = plan.graph.inputs().iter().map(|_| None).collect();
-        for s in &plan.steps {
-            if let Step::SparseProduct(p) = s
-                && p.transposed
-            {
-                by_column[p.pattern.index()] = Some(ByColumn::default());
-            }
-        }
         let mut reals = Aligned::new(plan.arena[0]);
         let mut indices = vec![0; plan.arena[1]];
         for s in &plan.slots {
@@ -95,7 +86,6 @@ impl<E: Lanes> Prepared<E> {
             pool: Pool::new(threads),
             memory: Memory::default(),
             nonzeros: vec![vec![]; plan.slots.len()],
-            by_column,
             scratch: (0..threads).map(|_| Scratch::for_kernels(kernels())).collect(),
             partials,
             converted: converted.collect(),
@@ -134,11 +124,7 @@ impl<E: Lanes> Prepared<E> {
         mem.clear(self.plan.slots.len(), g.inputs().len());
         for (i, (decl, feed)) in g.inputs().iter().zip(feeds).enumerate() {
             if let (Storage::Csr, Feed::Csr(m)) = (decl.storage, feed) {
-                let n_columns = g.size(decl.axes.as_slice()[1]);
-                if let Some(by) = &mut self.by_column[i] {
-                    by.fill(m.offsets, m.columns, n_columns);
-                }
-                mem.set_pattern(i, pattern(m, self.by_column[i].as_ref()));
+                mem.set_pattern(i, pattern(m));
             }
         }
         let nnz = |i: usize| match feeds.get(i) {
@@ -244,15 +230,9 @@ impl<E: Lanes> Prepared<E> {
 /// The loss is not finite.
 struct NotFinite(f64);
 
-fn pattern<'a, E>(m: &CsrView<'a, E>, by: Option<&'a ByColumn>) -> Pattern<'a> {
+fn pattern<'a, E>(m: &CsrView<'a, E>) -> Pattern<'a> {
     let base = m.offsets[0];
-    Pattern {
-        offsets: m.offsets,
-        columns: &m.columns[base..m.offsets[m.offsets.len() - 1]],
-        column_offsets: by.map_or(&[], |b| &b.offsets),
-        rows: by.map_or(&[], |b| &b.rows),
-        places: by.map_or(&[], |b| &b.places),
-    }
+    Pattern { offsets: m.offsets, columns: &m.columns[base..m.offsets[m.offsets.len() - 1]] }
 }
 
 impl<E: Lanes> Executable<E> for Prepared<E> {

@@ -169,7 +169,7 @@ macro_rules! blocked_sum {
 }
 
 macro_rules! shared {
-    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident, $rows:ident) => {
+    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident, $rows:ident, $to_rows:ident) => {
         #[inline(always)]
         fn binary_body<const FMA: bool>(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) {
             use Elem::*;
@@ -270,6 +270,16 @@ macro_rules! shared {
             fn sum_rows(isa: Isa, to: &mut [Self], e: Entries<'_, Self>, matrix: &[Self], stride: usize) {
                 $rows(isa, to, e, matrix, stride);
             }
+            fn add_to_rows(
+                isa: Isa,
+                matrix: &mut [Self],
+                stride: usize,
+                first: usize,
+                e: Entries<'_, Self>,
+                from: &[Self],
+            ) {
+                $to_rows(isa, matrix, stride, first, e, from);
+            }
             fn plus(a: Self, b: Self) -> Self {
                 a + b
             }
@@ -337,9 +347,9 @@ mod single {
         m::exp::<FMA>(x)
     }
 
-    use super::super::rows::sum_rows_f32 as rows;
+    use super::super::rows::{add_to_rows_f32 as to_rows, sum_rows_f32 as rows};
 
-    shared!(f32, true, unary, exp, rare, rows);
+    shared!(f32, true, unary, exp, rare, rows, to_rows);
 }
 
 mod double {
@@ -373,5 +383,9 @@ mod double {
         super::super::rows::sum_rows(to, e, matrix, stride, f64::mul_add);
     }
 
-    shared!(f64, false, unary, exp, rare, rows);
+    fn to_rows(_: Isa, matrix: &mut [f64], stride: usize, first: usize, e: Entries<'_, f64>, from: &[f64]) {
+        super::super::rows::add_to_rows(matrix, stride, first, e, from, f64::mul_add);
+    }
+
+    shared!(f64, false, unary, exp, rare, rows, to_rows);
 }

@@ -69,6 +69,15 @@ pub(super) trait Lanes: Element {
     fn add_to(isa: Isa, dst: &mut [Self], a: &[Self]);
     /// to = Σ factor · row of a matrix over some entries; rows of the matrix lie `stride` apart.
     fn sum_rows(isa: Isa, to: &mut [Self], e: Entries<'_, Self>, matrix: &[Self], stride: usize);
+    /// Adds factor · `from` to the row of a matrix of each entry; the matrix begins at row `first`.
+    fn add_to_rows(
+        isa: Isa,
+        matrix: &mut [Self],
+        stride: usize,
+        first: usize,
+        e: Entries<'_, Self>,
+        from: &[Self],
+    );
     /// a + b.
     fn plus(a: Self, b: Self) -> Self;
     /// dst\[at\[k\]\] += s · a\[k\].

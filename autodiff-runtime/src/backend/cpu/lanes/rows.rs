@@ -1,21 +1,14 @@
-//! Sums of rows of a matrix with given factors: the inner loop of products with a sparse factor.
+//! Sums of rows of a matrix with given factors, and a row added to many with given factors: the inner loops of products
+//! with a sparse factor.
 #![allow(unsafe_code, reason = "vector loads after their ranges were checked")]
 
 use super::Isa;
 
-/// Some non-zeros: the factor of number k is `values[places[k]]` (or `values[k]`), its row of the matrix `rows[k]`.
+/// Some non-zeros: factors, and the row of the matrix of each.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Entries<'a, E> {
     pub values: &'a [E],
-    pub places: Option<&'a [u32]>,
     pub rows: &'a [u32],
-}
-
-impl<E: Copy> Entries<'_, E> {
-    #[inline(always)]
-    fn value(&self, k: usize) -> E {
-        self.values[self.places.map_or(k, |p| p[k] as usize)]
-    }
 }
 
 /// to = Σ factor · matrix\[row, 0 .. to.len()\], with rows of the matrix `stride` apart; single precision.
@@ -53,7 +46,7 @@ pub(super) fn sum_rows<E: Copy + Default>(
 ) {
     to.fill(E::default());
     for (k, row) in e.rows.iter().enumerate() {
-        let (s, at) = (e.value(k), *row as usize * stride);
+        let (s, at) = (e.values[k], *row as usize * stride);
         let row = &matrix[at..at + to.len()];
         to.iter_mut().zip(row).for_each(|(t, x)| *t = add(s, *x, *t));
     }
@@ -70,9 +63,7 @@ unsafe fn v4<const R: usize>(to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32]
     /// How many entries ahead rows are fetched.
     const AHEAD: usize = 4;
     let n = to.len();
-    let lanes: [__mmask16; R] = std::array::from_fn(|r| {
-        if n >= 16 * (r + 1) { !0 } else { (1_u32 << n.saturating_sub(16 * r)) as u16 - 1 }
-    });
+    let lanes = lanes::<R>(n);
     let mut sums = [_mm512_setzero_ps(); R];
     for k in 0..e.rows.len() {
         let at = e.rows[k] as usize * stride;
@@ -83,7 +74,7 @@ unsafe fn v4<const R: usize>(to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32]
                 _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(16 * r).cast());
             }
         }
-        let factor = _mm512_set1_ps(e.value(k));
+        let factor = _mm512_set1_ps(e.values[k]);
         for r in 0..R {
             // SAFETY: masked to the row's elements, which the slice above checked.
             let x = unsafe { _mm512_maskz_loadu_ps(lanes[r], row.wrapping_add(16 * r)) };
@@ -96,6 +87,101 @@ unsafe fn v4<const R: usize>(to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32]
     }
 }
 
+/// matrix\[row − first, 0 .. from.len()\] += factor · from, for each entry; single precision.
+pub(super) fn add_to_rows_f32(
+    isa: Isa,
+    matrix: &mut [f32],
+    stride: usize,
+    first: usize,
+    e: Entries<'_, f32>,
+    from: &[f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::V4 {
+        let mut at = 0;
+        while at < from.len() {
+            let part = &from[at..(at + 128).min(from.len())];
+            // SAFETY: `Isa::detect` found AVX-512.
+            unsafe {
+                match part.len().div_ceil(16) {
+                    1 => add_v4::<1>(&mut matrix[at..], stride, first, e, part),
+                    2 => add_v4::<2>(&mut matrix[at..], stride, first, e, part),
+                    3 | 4 => add_v4::<4>(&mut matrix[at..], stride, first, e, part),
+                    _ => add_v4::<8>(&mut matrix[at..], stride, first, e, part),
+                }
+            }
+            at += 128;
+        }
+        return;
+    }
+    add_to_rows(matrix, stride, first, e, from, |s, x, y| {
+        if isa == Isa::V3 { f32::mul_add(s, x, y) } else { s * x + y }
+    });
+}
+
+/// The same for any type, entry by entry.
+#[inline(always)]
+pub(super) fn add_to_rows<E: Copy>(
+    matrix: &mut [E],
+    stride: usize,
+    first: usize,
+    e: Entries<'_, E>,
+    from: &[E],
+    add: impl Fn(E, E, E) -> E,
+) {
+    for (s, row) in e.values.iter().zip(e.rows) {
+        let at = (*row as usize - first) * stride;
+        let to = &mut matrix[at..at + from.len()];
+        to.iter_mut().zip(from).for_each(|(t, x)| *t = add(*s, *x, *t));
+    }
+}
+
+/// Up to 16 · R columns in R registers.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn add_v4<const R: usize>(
+    matrix: &mut [f32],
+    stride: usize,
+    first: usize,
+    e: Entries<'_, f32>,
+    from: &[f32],
+) {
+    use std::arch::x86_64::*;
+    let n = from.len();
+    let lanes = lanes::<R>(n);
+    // SAFETY: masked to the elements of `from`.
+    let row: [__m512; R] = std::array::from_fn(|r| unsafe {
+        _mm512_maskz_loadu_ps(lanes[r], from.as_ptr().wrapping_add(16 * r))
+    });
+    for (s, to) in e.values.iter().zip(e.rows) {
+        let at = (*to as usize - first) * stride;
+        let to = matrix[at..at + n].as_mut_ptr();
+        let factor = _mm512_set1_ps(*s);
+        for r in 0..R {
+            // SAFETY: masked to the row's elements, which the slice above checked.
+            unsafe {
+                let at = to.wrapping_add(16 * r);
+                let sum = _mm512_fmadd_ps(factor, row[r], _mm512_maskz_loadu_ps(lanes[r], at));
+                _mm512_mask_storeu_ps(at, lanes[r], sum);
+            }
+        }
+    }
+}
+
+/// The lanes of each of R registers that `n` elements fill.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn lanes<const R: usize>(n: usize) -> [u16; R] {
+    std::array::from_fn(|r| match n.saturating_sub(16 * r) {
+        0 => 0,
+        1..16 => (1 << (n - 16 * r)) - 1,
+        _ => !0,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,15 +191,18 @@ mod tests {
         let matrix: Vec<f32> = (0..40 * 300).map(|i| (i % 97) as f32 - 40.0).collect();
         let rows = [3, 0, 7, 39, 12, 3, 38];
         let values = [1.0, -2.0, 0.5, 4.0, 3.0, 0.25, -1.0];
-        let places = [6, 5, 4, 3, 2, 1, 0];
         for n in [1, 15, 16, 17, 33, 64, 100, 127, 128, 129, 300] {
-            for places in [None, Some(&places[..])] {
-                let e = Entries { values: &values, places, rows: &rows };
-                let (mut a, mut b) = (vec![9.0; n], vec![9.0; n]);
-                sum_rows_f32(Isa::detect(), &mut a, e, &matrix, 300);
-                sum_rows(&mut b, e, &matrix, 300, |s, x, y| s * x + y);
-                assert_eq!(a, b, "{n} columns");
-            }
+            let e = Entries { values: &values, rows: &rows };
+            let (mut a, mut b) = (vec![9.0; n], vec![9.0; n]);
+            sum_rows_f32(Isa::detect(), &mut a, e, &matrix, 300);
+            sum_rows(&mut b, e, &matrix, 300, |s, x, y| s * x + y);
+            assert_eq!(a, b, "{n} columns summed");
+            let (mut a, mut b) = (matrix.clone(), matrix.clone());
+            let later = rows.map(|r| r + 5);
+            let e = Entries { values: &values, rows: &later };
+            add_to_rows_f32(Isa::detect(), &mut a, 300, 5, e, &matrix[600..600 + n]);
+            add_to_rows(&mut b, 300, 5, e, &matrix[600..600 + n], |s, x, y| s * x + y);
+            assert_eq!(a, b, "{n} columns added");
         }
     }
 }
