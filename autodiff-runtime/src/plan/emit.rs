@@ -151,7 +151,7 @@ impl Emitter<'_> {
         }
         group(&mut self.instrs, &self.mems);
         let n_regs = allocate(&mut self.instrs);
-        let n_blocks = self.space.n_blocks(self.instrs.len());
+        let n_blocks = self.space.n_blocks(self.instrs.len(), n_partial[0]);
         Kernel {
             outer: self.space.outer,
             cols: self.space.cols,

@@ -62,11 +62,13 @@ impl Space {
         self.strides[value].1 == 0 && self.strides[value].0.iter().all(|s| *s == 0)
     }
 
-    /// Blocks of tiles: a fixed partition, so that results do not depend on the number of threads.
-    pub fn n_blocks(&self, n_instrs: usize) -> usize {
+    /// Blocks of tiles: a fixed partition, so that results do not depend on the number of threads. Each has `n_partial`
+    /// partial sums of its own; where these are many, blocks are few.
+    pub fn n_blocks(&self, n_instrs: usize, n_partial: usize) -> usize {
         let n_rows: usize = self.outer.iter().product();
         let tiles = n_rows.div_ceil(self.tile_rows) * self.cols.div_ceil(self.tile_cols);
         let work = n_rows * self.cols * n_instrs.max(1);
-        work.div_ceil(1 << 16).min(16).min(tiles).max(1)
+        let most = if n_partial > 1 << 12 { 8 } else { 16 };
+        work.div_ceil(1 << 16).min(most).min(tiles).max(1)
     }
 }

@@ -2,6 +2,7 @@
 
 mod copier;
 mod factors;
+mod repeats;
 mod share;
 mod simplify;
 mod softmax;
@@ -28,7 +29,14 @@ pub fn rewrite(g: &Graph, options: Options) -> Graph {
         });
     }
     let mut out = g.clone();
-    let passes = [simplify::simplify, share::share, softmax::softmax, factors::factors, share::share];
+    let passes = [
+        simplify::simplify,
+        repeats::repeats,
+        share::share,
+        softmax::softmax,
+        factors::factors,
+        share::share,
+    ];
     for pass in passes {
         out = pass(&out);
         debug_assert!(out.clone().verify().is_ok(), "a pass leaves a valid graph");

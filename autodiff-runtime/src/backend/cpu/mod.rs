@@ -1,5 +1,6 @@
 //! Fused tiles over SIMD lanes, matrix products, sparse rows.
 
+mod draws;
 mod feeds;
 mod jit;
 mod lanes;

@@ -5,7 +5,7 @@ use super::jit::Stages;
 use super::lanes::{Isa, Lanes};
 use super::memory::{Aligned, Memory, Pattern};
 use super::pool::Pool;
-use super::tiles::{Block, Partials, Scratch, combine};
+use super::tiles::{Block, Partials, Scratch, combine, sizes};
 use super::{products, walk};
 use crate::backend::Executable;
 use crate::backend::reference::evaluate;
@@ -178,12 +178,13 @@ impl<E: Lanes> Prepared<E> {
         match step {
             Step::Kernel(k) => {
                 let Some(stages) = &self.stages[i] else { return };
+                let sizes = sizes(k);
                 pool.run(k.n_blocks, &|index, worker| {
                     let scratch = &self.scratch[worker];
                     let partials = &self.partials;
-                    Block { isa: self.isa, kernel: k, stages, mem, scratch, partials, index }.run();
+                    Block { isa: self.isa, kernel: k, stages, sizes, mem, scratch, partials, index }.run();
                 });
-                combine(self.isa, k, mem, &self.partials);
+                combine(self.isa, k, mem, &self.partials, pool);
             }
             Step::Product(p) => {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -195,8 +196,8 @@ impl<E: Lanes> Prepared<E> {
             Step::SparseProduct(p) => products::sparse(p, mem, pool, self.isa),
             Step::Reduce(r) => walk::reduce(r, mem, pool),
             Step::Copy(c) => walk::copy(c, index(c.to), mem, pool),
-            Step::Lookup(l) => walk::lookup(l, index(l.data), mem, pool),
-            Step::Draw(d) => walk::random(d, key, mem, pool),
+            Step::Lookup(l) => walk::lookup(l, index(l.data), mem, pool, self.isa),
+            Step::Draw(d) => walk::random(d, key, mem, pool, self.isa),
         }
     }
 

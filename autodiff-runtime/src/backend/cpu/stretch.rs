@@ -7,7 +7,7 @@ use crate::plan::Reg;
 use std::ops::Range;
 
 /// Elements that are summed in single precision, sixteen at a time, before the sum goes on in double.
-const PIECE: usize = 512;
+const PIECE: usize = 1024;
 
 impl<E: Lanes> Block<'_, E> {
     /// One stretch on one tile.

@@ -25,7 +25,7 @@ impl Element for u32 {
 }
 
 /// Elements of a kernel's dense register, of its row register, and of all registers.
-fn sizes(k: &Kernel) -> [usize; 3] {
+pub(super) fn sizes(k: &Kernel) -> [usize; 3] {
     let tile = (k.tile_rows * k.tile_cols).next_multiple_of(16) + 16;
     let row = k.tile_rows.next_multiple_of(16);
     [tile, row, (k.n_regs[0] + k.n_regs[2]) * tile + k.n_regs[1] * row]
@@ -55,6 +55,8 @@ pub(super) struct Block<'a, E> {
     pub isa: Isa,
     pub kernel: &'a Kernel,
     pub stages: &'a Stages,
+    /// What [`sizes`] says.
+    pub sizes: [usize; 3],
     pub mem: &'a Memory<E>,
     pub scratch: &'a Scratch<E>,
     pub partials: &'a Partials<E>,
@@ -140,7 +142,7 @@ impl<'a, E: Lanes> Block<'a, E> {
         reason = "registers do not overlap, and no instruction reads what it writes"
     )]
     pub(super) fn reg(&self, r: Reg, tile: &Tile<'_>) -> &'a mut [E] {
-        let [size, row_size, _] = sizes(self.kernel);
+        let [size, row_size, _] = self.sizes;
         let n = &self.kernel.n_regs;
         let (from, len) = match r {
             Reg::Dense(i) => (i as usize * size, tile.len()),
@@ -261,6 +263,14 @@ impl<'a, E: Lanes> Block<'a, E> {
             for (r, row) in dst.chunks_exact_mut(tile.cols).enumerate() {
                 let at = self.offset(&m.outer, tile.row + r) + tile.col;
                 row.copy_from_slice(&from[at..at + tile.cols]);
+            }
+            return;
+        }
+        if let (1, Reg::Sparse(_), Some(p)) = (m.col, to, tile.pattern) {
+            for r in 0..tile.rows {
+                let columns = &p.columns[p.range(tile.row + r, tile.row + r + 1)];
+                let row = &from[self.offset(&m.outer, tile.row + r)..];
+                E::pick(self.isa, &mut dst[tile.row_range(r)], row, columns);
             }
             return;
         }
@@ -392,20 +402,40 @@ fn reduce_repeated<E: Element>(kind: crate::op::ReduceKind, x: E, n: usize) -> E
     })
 }
 
+/// Elements that one block of [`combine`] adds up.
+const COMBINED: usize = 1 << 11;
+
 /// Adds the partial sums of a kernel's blocks, in the order of the blocks, into the results.
-pub(super) fn combine<E: Lanes>(isa: Isa, k: &Kernel, mem: &Memory<E>, partials: &Partials<E>) {
+pub(super) fn combine<E: Lanes>(
+    isa: Isa,
+    k: &Kernel,
+    mem: &Memory<E>,
+    partials: &Partials<E>,
+    pool: &super::pool::Pool,
+) {
     let [numbers, doubles] = k.n_partial;
     for a in &k.accumulators {
         if a.scalar {
             let total: f64 =
                 (0..k.n_blocks).map(|b| partials.doubles.part(b * doubles + a.offset, 1)[0]).sum();
             mem.write(a.slot, 0, 1)[0] = E::from_f64(total);
-            continue;
-        }
-        let to = mem.write(a.slot, 0, a.len);
-        to.copy_from_slice(partials.numbers.part(a.offset, a.len));
-        for b in 1..k.n_blocks {
-            E::add_to(isa, to, partials.numbers.part(b * numbers + a.offset, a.len));
         }
     }
+    let parts = || k.accumulators.iter().filter(|a| !a.scalar);
+    let pieces = |len: usize| len.div_ceil(COMBINED);
+    let n: usize = parts().map(|a| pieces(a.len)).sum();
+    pool.run(n, &|mut piece, _| {
+        for a in parts() {
+            if piece < pieces(a.len) {
+                let from = piece * COMBINED;
+                let len = COMBINED.min(a.len - from);
+                let part = |b: usize| &*partials.numbers.part(b * numbers + a.offset + from, len);
+                let to = mem.write(a.slot, from, len);
+                to.copy_from_slice(part(0));
+                (1..k.n_blocks).for_each(|b| E::add_to(isa, to, part(b)));
+                return;
+            }
+            piece -= pieces(a.len);
+        }
+    });
 }

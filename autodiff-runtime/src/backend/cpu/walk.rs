@@ -1,5 +1,7 @@
 //! Steps that walk arrays by strides: reductions along inner axes, copies, look-ups, draws.
 
+use super::draws;
+use super::lanes::{Isa, Lanes};
 use super::memory::Memory;
 use super::pool::Pool;
 use crate::element::Element;
@@ -9,7 +11,7 @@ use crate::random::{SiteKey, draw, multinomial};
 use crate::store::StepKey;
 
 /// Offsets of position number `i` of nested loops, one per value.
-fn offsets<const N: usize>(dims: &WalkDims, i: usize) -> [usize; N] {
+pub(super) fn offsets<const N: usize>(dims: &WalkDims, i: usize) -> [usize; N] {
     let mut at = [0; N];
     let mut rest = i;
     for (size, steps) in dims.iter().rev() {
@@ -22,12 +24,12 @@ fn offsets<const N: usize>(dims: &WalkDims, i: usize) -> [usize; N] {
     at
 }
 
-fn count(dims: &WalkDims) -> usize {
+pub(super) fn count(dims: &WalkDims) -> usize {
     dims.iter().map(|d| d.0).product()
 }
 
 /// Blocks of work, fixed by its size.
-fn n_blocks(work: usize, n: usize) -> usize {
+pub(super) fn n_blocks(work: usize, n: usize) -> usize {
     work.div_ceil(1 << 13).min(16).min(n).max(1)
 }
 
@@ -96,7 +98,7 @@ pub(super) fn copy<E: Element>(s: &StridedCopy, index: bool, mem: &Memory<E>, po
 }
 
 /// Runs a look-up or a scattered addition (which keeps the order of additions: one block).
-pub(super) fn lookup<E: Element>(s: &Lookup, index_data: bool, mem: &Memory<E>, pool: &Pool) {
+pub(super) fn lookup<E: Lanes>(s: &Lookup, index_data: bool, mem: &Memory<E>, pool: &Pool, isa: Isa) {
     let n = count(&s.dims);
     let index = mem.read_index(s.index);
     // Indices come from checked feeds or from the graph itself; computed ones are held to the axis here.
@@ -110,6 +112,11 @@ pub(super) fn lookup<E: Element>(s: &Lookup, index_data: bool, mem: &Memory<E>, 
         return;
     }
     let data = mem.read(s.data, 0, mem.len(s.data));
+    if let Some((run, [1, 0, step])) = s.dims.last().map(|d| (d.0, [d.1[0], d.1[1], d.1[2]]))
+        && (step == 1 || !s.add)
+    {
+        return lookup_runs(s, run, mem, pool, isa);
+    }
     if s.add {
         let to = mem.write(s.to, 0, mem.len(s.to));
         to.fill(E::default());
@@ -131,14 +138,38 @@ pub(super) fn lookup<E: Element>(s: &Lookup, index_data: bool, mem: &Memory<E>, 
     });
 }
 
+/// The same where whole runs along the last dimension are moved; a result that is read is walked in order anyway.
+fn lookup_runs<E: Lanes>(s: &Lookup, run: usize, mem: &Memory<E>, pool: &Pool, isa: Isa) {
+    let (n, index) = (count(&s.dims) / run, mem.read_index(s.index));
+    let held = |i: u32| (i as usize).min(s.axis_size - 1) * s.axis_step;
+    if s.add {
+        mem.write(s.to, 0, mem.len(s.to)).fill(E::default());
+        for i in 0..n {
+            let [d, x, o] = offsets::<3>(&s.dims, i * run);
+            E::add_to(isa, mem.write(s.to, o + held(index[x]), run), mem.read(s.data, d, run));
+        }
+        return;
+    }
+    let blocks = n_blocks(n * run, n);
+    pool.run(blocks, &|b, _| {
+        for i in b * n / blocks..(b + 1) * n / blocks {
+            let [d, x, _] = offsets::<3>(&s.dims, i * run);
+            mem.write(s.to, i * run, run).copy_from_slice(mem.read(s.data, d + held(index[x]), run));
+        }
+    });
+}
+
 /// Runs draws: each element from its own words, so blocks do not matter.
-pub(super) fn random<E: Element>(s: &Draw, key: StepKey, mem: &Memory<E>, pool: &Pool) {
+pub(super) fn random<E: Element>(s: &Draw, key: StepKey, mem: &Memory<E>, pool: &Pool, isa: Isa) {
     let n = count(&s.dims);
     let site = SiteKey::new(key, s.stream);
     let rows: &[u32] = s.rows.map_or(&[], |r| mem.read_index(r));
     let params: [&[E]; 2] =
         [0, 1].map(|p| s.params.get(p).map_or(&[][..], |slot| mem.read(*slot, 0, mem.len(*slot))));
     let blocks = n_blocks(n * 8, n);
+    if draws::in_runs(s) {
+        return draws::runs(s, &site, rows, mem, pool, isa);
+    }
     pool.run(blocks, &|b, _| {
         for i in b * n / blocks..(b + 1) * n / blocks {
             let [o, own, row, p0, p1] = offsets::<5>(&s.dims, i);

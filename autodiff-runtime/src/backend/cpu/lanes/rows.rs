@@ -61,7 +61,7 @@ pub(super) fn sum_rows<E: Copy + Default>(
 unsafe fn v4<const R: usize>(to: &mut [f32], e: Entries<'_, f32>, matrix: &[f32], stride: usize) {
     use std::arch::x86_64::*;
     /// How many entries ahead rows are fetched.
-    const AHEAD: usize = 4;
+    const AHEAD: usize = 8;
     let n = to.len();
     let lanes = lanes::<R>(n);
     let mut sums = [_mm512_setzero_ps(); R];

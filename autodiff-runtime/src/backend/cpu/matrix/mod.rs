@@ -18,7 +18,9 @@ use crate::plan::Product;
 use pack::{BLOCK, DEPTH, Part, pack, words};
 
 /// Products with less work than this are not worth packing.
-const LEAST_WORK: usize = 1 << 18;
+const LEAST_WORK: usize = 1 << 16;
+/// Nor are those with a shorter side than this.
+const LEAST_SIDE: usize = 8;
 /// Blocks of a product.
 const N_BLOCKS: usize = 16;
 /// Blocks of a product whose summed axis is cut: each has a partial result of its own.
@@ -50,7 +52,11 @@ struct Shape {
 impl Shape {
     fn of(p: &Product) -> Option<Self> {
         let [m, n, k] = p.size;
-        if !p.batch.is_empty() || !p.again.is_empty() || m * n * k < LEAST_WORK || m.min(n).min(k) < BLOCK {
+        if !p.batch.is_empty()
+            || !p.again.is_empty()
+            || m * n * k < LEAST_WORK
+            || m.min(n).min(k) < LEAST_SIDE
+        {
             return None;
         }
         let swapped = p.c_step[1] != 1 && p.c_step[0] == 1;
@@ -257,10 +263,10 @@ fn block(a: &[u32], b: &[u32], size: [usize; 3], c: Target, more: bool) {
             // SAFETY: packed factors hold an even number of blocks; the target holds 32 rows and columns.
             unsafe { tiles.multiply(from(a, i), from(b, j), [next; 2], steps, to, stride, more && whole) };
             if !whole {
-                for (x, v) in edge.iter().enumerate() {
-                    let (row, col) = (i + x / (2 * BLOCK), j + x % (2 * BLOCK));
-                    if row < m && col < n {
-                        c.put(row, col, if more { c.get(row, col) + *v } else { *v });
+                for row in i..m.min(i + 2 * BLOCK) {
+                    for col in j..n.min(j + 2 * BLOCK) {
+                        let v = edge[(row - i) * 2 * BLOCK + col - j];
+                        c.put(row, col, if more { c.get(row, col) + v } else { v });
                     }
                 }
             }
