@@ -28,8 +28,9 @@ impl NewAnnData {
             varm: old.varm.iter().map(|(name, table)| (name.clone(), table.pick(columns))).collect(),
             layers: old.layers.iter().map(|(name, m)| (name.clone(), m.with_columns(&sources))).collect(),
             obsp: old.obsp.clone(),
+            labels: old.labels.clone(),
             uns: old.uns.clone(),
-            modalities: Vec::new(),
+            ..Additions::default()
         };
         NewAnnData {
             obs_names: self.obs_names.clone(),
@@ -50,6 +51,7 @@ impl NewAnnData {
             "obsm" => names(&self.parts.obsm),
             "varm" => names(&self.parts.varm),
             "obsp" => names(&self.parts.obsp),
+            "varp" => names(&self.parts.varp),
             "uns" => names(&self.parts.uns),
             _ => Vec::new(),
         }
@@ -60,6 +62,8 @@ impl NewAnnData {
             FieldPath::X => self.x.as_ref(),
             FieldPath::Layer(name) => find(&self.parts.layers, name),
             FieldPath::Obsp(name) => find(&self.parts.obsp, name),
+            FieldPath::Varp(name) => find(&self.parts.varp, name),
+            FieldPath::RawX => self.parts.raw.as_ref()?.x.as_ref(),
             _ => None,
         }
     }
@@ -87,7 +91,10 @@ impl NewAnnData {
     }
 
     pub(super) fn raw_var(&self, _: &Place<'_>) -> Result<Option<FrameHeader>, DataError> {
-        Ok(None)
+        Ok(self.parts.raw.as_ref().map(|raw| FrameHeader {
+            index: raw.var_names.clone(),
+            columns: raw.parts.var.iter().map(|(name, _)| name.clone()).collect(),
+        }))
     }
 
     pub(super) fn matrix(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<Matrix>, DataError> {
@@ -120,12 +127,21 @@ impl NewAnnData {
         Ok(match path {
             FieldPath::Obs(name) => find(&self.parts.obs, name).cloned(),
             FieldPath::Var(name) => find(&self.parts.var, name).cloned(),
+            FieldPath::RawVar(name) => {
+                self.parts.raw.as_ref().and_then(|raw| find(&raw.parts.var, name)).cloned()
+            }
             _ => None,
         })
     }
 
     pub(super) fn table(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<Table>, DataError> {
-        Ok(self.table_at(path).map(|values| Table { labels: None, values: values.clone() }))
+        Ok(self.table_at(path).map(|values| Table {
+            labels: match path {
+                FieldPath::Obsm(name) => self.parts.labels.get(name).cloned(),
+                _ => None,
+            },
+            values: values.clone(),
+        }))
     }
 
     pub(super) fn uns(&self, path: &FieldPath, _: &Place<'_>) -> Result<Option<UnsValue>, DataError> {

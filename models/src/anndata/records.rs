@@ -102,8 +102,8 @@ impl Records {
         Ok(Column::new(values))
     }
 
-    /// Field `name`, a fixed number of numbers per record, as a matrix.
-    pub fn table(&self, name: &str, place: &Place<'_>) -> Result<Dense, DataError> {
+    /// Field `name`, a fixed number of numbers per record, in double precision.
+    pub fn numbers(&self, name: &str, place: &Place<'_>) -> Result<Numbers, DataError> {
         let field = self.field(name, place)?;
         let (element, n_cols) = match &field.ty {
             TypeDescriptor::FixedArray(element, n) => (element.as_ref(), *n),
@@ -111,13 +111,35 @@ impl Records {
         };
         let width = element.size().max(1);
         let number = |b: &[u8]| match element {
-            TypeDescriptor::Float(size) => Ok(real(b, *size) as f32),
-            TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => Ok(integer(b, element) as f32),
+            TypeDescriptor::Float(size) => Ok(real(b, *size)),
+            TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) => Ok(integer(b, element) as f64),
             other => Err(unsupported(other, place)),
         };
         let values =
             self.cells(field).flat_map(|b| b.chunks_exact(width)).map(number).collect::<Result<_, _>>()?;
-        Ok(Dense { n_rows: self.n, n_cols, values })
+        let double = !matches!(element, TypeDescriptor::Float(FloatSize::U4));
+        Ok(Numbers { n_rows: self.n, n_cols, values, double })
+    }
+}
+
+/// A table of numbers in double precision, row-major.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers {
+    /// Rows.
+    pub n_rows: usize,
+    /// Columns.
+    pub n_cols: usize,
+    /// The values.
+    pub values: Vec<f64>,
+    /// Whether single precision cannot hold them as they are stored.
+    pub double: bool,
+}
+
+impl Numbers {
+    /// The same in single precision.
+    pub fn to_dense(&self) -> Dense {
+        let values = self.values.iter().map(|&v| v as f32).collect();
+        Dense { n_rows: self.n_rows, n_cols: self.n_cols, values }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A tree of groups and arrays as anndata lays it out: `X`, `layers`, `obs`, `obsm`, … under one root.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Table;
@@ -8,7 +9,7 @@ use super::error::DataError;
 use super::frame::{self, Frame, FrameHeader};
 use super::matrix::{Dense, Matrix};
 use super::path::FieldPath;
-use super::records::{self, Records};
+use super::records::{self, Numbers, Records};
 use super::rows::RowReader;
 use super::sparse;
 use super::storage::{self, Group, Node, Place};
@@ -45,6 +46,11 @@ impl Tree {
         };
         let (obs, var) = (frame("obs")?, frame("var")?);
         Ok(Self { root, obs, var })
+    }
+
+    /// Whether it lies in an HDF5 file, which can be copied and added to.
+    pub fn is_hdf5(&self) -> bool {
+        matches!(self.root, Group::H5(_))
     }
 
     /// Labels and columns of `obs` and of `var`.
@@ -205,6 +211,19 @@ impl Tree {
         }
     }
 
+    /// All tables of `part` (`obsm` or `varm`) where it is one dataset of records; `None` where it is not.
+    pub fn old_tables(
+        &self,
+        part: &str,
+        file: &Path,
+    ) -> Result<Option<BTreeMap<String, Numbers>>, DataError> {
+        let place = Place::new(file, part);
+        let Some(Node::Dataset(data)) = storage::member(&self.root, part, &place)? else { return Ok(None) };
+        let records = Records::read(&data, &place)?;
+        let table = |name: &str| Ok((name.to_owned(), records.numbers(name, &place.child(name))?));
+        records.names().map(table).collect::<Result<_, _>>().map(Some)
+    }
+
     /// The table at `path` where `obsm` or `varm` is one dataset of records.
     fn old_table(&self, path: &FieldPath, place: &Place<'_>) -> Result<Option<Dense>, DataError> {
         let (part, name) = match path {
@@ -217,6 +236,6 @@ impl Tree {
         if !records.names().any(|n| n == name) {
             return Ok(None);
         }
-        records.table(name, place).map(Some)
+        records.numbers(name, place).map(|numbers| Some(numbers.to_dense()))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::shared;
 use crate::anndata::write::write_copy_gated;
@@ -220,22 +220,138 @@ fn an_element_of_the_same_name_is_replaced() {
 }
 
 #[test]
-fn the_oldest_layout_takes_layers_and_uns_only() {
+fn the_oldest_layout_is_brought_up_to_date_where_it_grows() {
     let Some(input) = shared("formats/anndata_v0.5.0.h5ad") else { return };
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("out.h5ad");
-    let whole = fitting(700, 765);
-    for (part, refused) in [
-        ("obs", Additions { obs: whole.obs.clone(), ..Additions::default() }),
-        ("obsm", Additions { obsm: whole.obsm.clone(), ..Additions::default() }),
-    ] {
-        let error = write_copy(&input, &output, &refused, WriteOptions::default()).unwrap_err();
-        assert_eq!((error.code(), error.field.as_str()), ("E0714", part), "{error}");
-        assert!(!output.exists());
+    let before = AnnData::open(&input).unwrap();
+    let additions = fitting(before.n_obs(), before.n_vars());
+    write_copy(&input, &output, &additions, WriteOptions::default()).unwrap();
+    let after = AnnData::open(&output).unwrap();
+    assert_holds(&after, &additions);
+    assert_same(&before, &after, "0.5.0");
+}
+
+/// Shape, columns and values of a matrix, NaN equal to itself.
+fn bits(matrix: Option<Matrix>) -> Option<(usize, usize, Vec<u32>, Vec<u32>)> {
+    matrix.map(|m| {
+        let columns = match &m {
+            Matrix::Csr(m) => m.indices.clone(),
+            Matrix::Dense(_) => Vec::new(),
+        };
+        (m.n_rows(), m.n_cols(), columns, m.values().iter().map(|v| v.to_bits()).collect())
+    })
+}
+
+/// All that `before` has `after` has too.
+fn assert_same(before: &AnnData, after: &AnnData, what: &str) {
+    assert_eq!((before.obs_names(), before.var_names()), (after.obs_names(), after.var_names()), "{what}");
+    for path in before.matrix_paths() {
+        assert_eq!(bits(before.matrix(&path).ok()), bits(after.matrix(&path).ok()), "{what} {path}");
     }
-    let taken = Additions { layers: whole.layers, uns: whole.uns, ..Additions::default() };
-    write_copy(&input, &output, &taken, WriteOptions::default()).unwrap();
-    assert_holds(&AnnData::open(&output).unwrap(), &taken);
+    let columns = before.obs_columns().iter().cloned().map(FieldPath::Obs);
+    for path in columns.chain(before.var_columns().iter().cloned().map(FieldPath::Var)) {
+        let (old, new) = (before.column(&path).unwrap(), after.column(&path).unwrap());
+        assert_eq!(format!("{old:?}"), format!("{new:?}"), "{what} {path}");
+    }
+    let tables = before.obsm_names().into_iter().map(FieldPath::Obsm);
+    for path in tables.chain(before.varm_names().into_iter().map(FieldPath::Varm)) {
+        let (old, new) = (before.table(&path).ok(), after.table(&path).ok());
+        assert_eq!(old.as_ref().map(|t| &t.labels), new.as_ref().map(|t| &t.labels), "{what} {path}");
+        let table = |t: Option<crate::anndata::Table>| bits(t.map(|t| Matrix::Dense(t.values)));
+        assert_eq!(table(old), table(new), "{what} {path}");
+    }
+    for (part, path) in [("obsp", FieldPath::Obsp as fn(String) -> FieldPath), ("varp", FieldPath::Varp)] {
+        for name in before.names_in(part) {
+            assert_eq!(before.matrix(&path(name.clone())).ok(), after.matrix(&path(name)).ok(), "{what}");
+        }
+    }
+    // Before 0.7 labels of categories lay in `uns`; they move to the frames.
+    for name in before.uns_names().into_iter().filter(|name| !name.ends_with("_categories")) {
+        let path = FieldPath::Uns(vec![name]);
+        assert_eq!(before.uns(&path).ok(), after.uns(&path).ok(), "{what} {path}");
+    }
+    for name in before.modality_names() {
+        let part = after.modality(name).unwrap();
+        assert_same(before.modality(name).unwrap(), part, &format!("{what} {name}"));
+        assert_eq!(before.modality_rows(name).unwrap(), after.modality_rows(name).unwrap(), "{what} {name}");
+    }
+}
+
+#[test]
+fn every_format_becomes_anndata_or_mudata() {
+    let dir = tempfile::tempdir().unwrap();
+    // Kept where a person wants to read the results with Python: see golden/read_back.py.
+    let keep = std::env::var_os("SVIC_KEEP").map(PathBuf::from);
+    let folder = keep.as_deref().unwrap_or(dir.path());
+    let names = [
+        "formats/10x_v2_filtered_gene_bc_matrices.h5",
+        "formats/10x_v2_multiple_genomes.h5",
+        "formats/10x_v3_mtx",
+        "formats/mpfc_starmap.loom",
+        "formats/generated/kang_small.zarr.zip",
+        "formats/generated/dense_counts.csv",
+        "formats/anndata_v0.5.0.h5ad",
+        "formats/anndata_v0.7.0.h5ad",
+        "formats/anndata_v0.7.8.h5ad",
+        "formats/anndata_v0.11.4.h5ad",
+        "formats/krumsiek11_nullable_v0.8.h5ad",
+        "formats/cellxgene_nan.h5ad",
+        "formats/generated/obs_dtypes.h5ad",
+        "formats/generated/raw_layers_obsm.h5ad",
+        "formats/mudata_v0.1.2_axis0.h5mu",
+        "formats/mudata_v0.4.1_axis0.h5mu",
+        "multiome/tumor_multiome_mosaic.h5mu",
+    ];
+    let mut inputs: Vec<PathBuf> = names.iter().filter_map(|name| shared(name)).collect();
+    for version in ["v2", "v3"] {
+        let name = format!("src/anndata/tests/golden/small.{version}.zarr.zip");
+        inputs.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
+    }
+    for input in inputs {
+        let before = AnnData::open(&input).unwrap_or_else(|e| panic!("{e}"));
+        let several = before.modality_names().first().map(|name| (*name).to_owned());
+        let name = input.file_name().unwrap().to_string_lossy().into_owned();
+        let output = folder.join(format!("{name}.out.{}", if several.is_some() { "h5mu" } else { "h5ad" }));
+        let mut additions = Additions { obs: fitting(before.n_obs(), 0).obs, ..Additions::default() };
+        if let Some(first) = &several {
+            let part = before.modality(first).unwrap();
+            additions.modalities.push((first.clone(), fitting(part.n_obs(), part.n_vars())));
+        }
+        let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
+        write_copy(&input, &output, &additions, options).unwrap_or_else(|e| panic!("{e}"));
+        let after = AnnData::open(&output).unwrap_or_else(|e| panic!("{e}"));
+        assert_same(&before, &after, &name);
+        assert!(after.contains(&FieldPath::Obs("svic_score".into())));
+        if let Some(first) = &several {
+            assert_holds(after.modality(first).unwrap(), &additions.modalities[0].1);
+        }
+    }
+}
+
+#[test]
+fn two_writers_of_one_file_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out.h5ad");
+    write_new(&output, &small(), WriteOptions::default()).unwrap();
+    let lock = fs::File::create(dir.path().join(".out.h5ad.lock")).unwrap();
+    lock.lock().unwrap();
+    let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
+    let error = write_new(&output, &small(), options).unwrap_err();
+    assert!(error.message.contains("another run is writing it"), "{error}");
+    assert_eq!(left_over(dir.path()), Vec::<String>::new());
+    drop(lock);
+    write_new(&output, &small(), options).unwrap();
+    assert!(!dir.path().join(".out.h5ad.lock").exists());
+    // Many at once: whoever gets the lock writes a whole file, the others are refused.
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let each = (0..8).map(|_| scope.spawn(|| write_new(&output, &small(), options)));
+        each.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(outcomes.iter().any(Result::is_ok));
+    assert!(outcomes.iter().all(|o| o.as_ref().err().is_none_or(|e| e.message.contains("another run"))));
+    assert_holds(&AnnData::open(&output).unwrap(), &small().parts);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]

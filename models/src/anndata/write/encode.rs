@@ -9,6 +9,7 @@ use hdf5::{Dataset, Group, H5Type, Location};
 use super::Failure;
 use crate::anndata::column::{Column, Values};
 use crate::anndata::matrix::{Csr, Dense, Matrix};
+use crate::anndata::records::Numbers;
 use crate::anndata::uns::UnsValue;
 
 /// Level of gzip for numbers.
@@ -39,7 +40,7 @@ fn put_text_attribute(element: &Location, name: &str, text: &str) -> Done {
 }
 
 /// Replaces attribute `name` of `element` by a list of texts, which may be empty.
-fn put_texts_attribute(element: &Location, name: &str, texts: &[String]) -> Done {
+pub(super) fn put_texts_attribute(element: &Location, name: &str, texts: &[String]) -> Done {
     if element.attr_names()?.iter().any(|n| n == name) {
         element.delete_attr(name)?;
     }
@@ -79,7 +80,7 @@ fn put_values<T: H5Type>(
 }
 
 /// Writes an array of numbers or truth values.
-fn put_array<T: H5Type>(group: &Group, name: &str, values: &[T], shape: &[usize]) -> Done {
+pub(super) fn put_array<T: H5Type>(group: &Group, name: &str, values: &[T], shape: &[usize]) -> Done {
     stamp(&*put_values(group, name, values, shape)?, "array", "0.2.0")
 }
 
@@ -172,6 +173,42 @@ pub(super) fn put_in_frame(frame: &Group, columns: &mut Vec<String>, name: &str,
 /// Writes a dense matrix of f32.
 pub(super) fn put_dense(group: &Group, name: &str, dense: &Dense) -> Done {
     put_array(group, name, &dense.values, &[dense.n_rows, dense.n_cols])
+}
+
+/// Writes a table of numbers in the precision that they need.
+pub(super) fn put_numbers(group: &Group, name: &str, table: &Numbers) -> Done {
+    match table.double {
+        true => put_array(group, name, &table.values, &[table.n_rows, table.n_cols]),
+        false => put_dense(group, name, &table.to_dense()),
+    }
+}
+
+/// Writes a table with named columns as a data frame.
+pub(super) fn put_table(
+    group: &Group,
+    name: &str,
+    index: &[String],
+    labels: &[String],
+    table: &Dense,
+) -> Done {
+    let column = |at: usize| {
+        let values = (0..table.n_rows).map(|row| f64::from(table.values[row * table.n_cols + at])).collect();
+        Column::new(Values::Real(values))
+    };
+    for label in labels {
+        super::check_name(label)?;
+    }
+    let columns: Vec<(String, Column)> =
+        labels.iter().take(table.n_cols).enumerate().map(|(at, label)| (label.clone(), column(at))).collect();
+    put_frame(group, name, index, &columns)
+}
+
+/// The marks that readers of MuData look for at the root.
+pub(super) fn put_mudata_marks(root: &Group) -> Done {
+    put_text_attribute(root, "encoder", "svic")?;
+    put_text_attribute(root, "encoder-version", env!("CARGO_PKG_VERSION"))?;
+    root.new_attr::<i64>().create("axis")?.write_scalar(&0)?;
+    Ok(())
 }
 
 /// Writes a matrix, sparse or dense.

@@ -4,7 +4,9 @@
 //! step fails the temporary file is removed and the target is as it was.
 
 mod encode;
+mod modern;
 mod target;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +15,11 @@ use hdf5::Group;
 
 use super::column::Column;
 use super::error::{DataError, DataErrorKind};
-use super::frame::Frame;
 use super::matrix::{Dense, Matrix};
-use super::storage::{self, Node, Place};
-use super::tree::Tree;
 use super::uns::UnsValue;
 use super::{AnnData, Content};
 
+use modern::Modern;
 pub(super) use target::Gate;
 use target::Target;
 
@@ -38,6 +38,12 @@ pub struct Additions {
     pub layers: Vec<(String, Matrix)>,
     /// Matrices of `obsp`, cells by cells.
     pub obsp: Vec<(String, Matrix)>,
+    /// Matrices of `varp`, genes by genes.
+    pub varp: Vec<(String, Matrix)>,
+    /// The names of the columns of tables of `obsm`, by table: such a table is a data frame.
+    pub labels: BTreeMap<String, Vec<String>>,
+    /// What `raw` holds: `X`, the labels of its genes and columns about them; of new files alone.
+    pub raw: Option<Box<NewAnnData>>,
     /// Entries of `uns`; an entry replaces the whole entry of the same name.
     pub uns: Vec<(String, UnsValue)>,
     /// Additions to modalities of the file, by name.
@@ -89,12 +95,14 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Copies `input` to `output` with `additions`.
+/// Copies `input` to `output` with `additions`: an HDF5 file byte by byte, so that all that is not added to stays as it
+/// is; of a file of another format what could be read, as `.h5ad`, or `.h5mu` where there are several modalities.
+///
+/// `obs`, `var`, `obsm` and `varm` of the layout before anndata 0.7, to which nothing can be added, take that of today.
 ///
 /// # Errors
-/// E0712, E0713 when `input` cannot be read. E0714 when an addition does not fit the file, when `obs` or `obsm` is of
-/// the layout before anndata 0.7 and something is to be added to it, or when the target exists, is the input, lies in
-/// no directory, is not writable, or the disk is full. The target is then as it was.
+/// E0712, E0713 when `input` cannot be read. E0714 when an addition does not fit the file, or when the target exists, is
+/// the input, is being written by another process, lies in no directory, is not writable, or the disk is full. The target is then as it was.
 pub fn write_copy(
     input: &Path,
     output: &Path,
@@ -112,15 +120,24 @@ pub(super) fn write_copy_gated(
     options: WriteOptions,
     gate: Gate<'_>,
 ) -> Result<(), DataError> {
+    // First the lock: what is read then is what is copied.
+    let target = Target::begin(output, Some(input), options, gate)?;
     let data = AnnData::open(input)?;
     check(&data, additions, output)?;
-    if matches!(data.content, Content::Memory(_)) {
-        return rewrite(&data, output, additions, options, gate);
-    }
-    let mut target = Target::begin(output, Some(input), options, gate)?;
-    target.copy_from(input)?;
-    let written = target.edit(|root, gate| {
-        add(root, additions, &mut columns_of(&data), gate)?;
+    let copied = matches!(&data.content, Content::Tree(tree) if tree.is_hdf5());
+    if copied { copy(&data, target, additions) } else { rewrite(&data, target, additions) }
+}
+
+/// Copies the bytes of the file of `data` and adds to them.
+fn copy(data: &AnnData, mut target: Target<'_>, additions: &Additions) -> Result<(), DataError> {
+    target.copy_from(data.file())?;
+    let modern = match &data.content {
+        Content::Tree(tree) => Modern::of(data, tree, additions)?,
+        Content::Memory(_) => Modern::default(),
+    };
+    target.edit(|root, gate| {
+        modern.put(root)?;
+        add(root, additions, &mut columns_of(data), gate)?;
         for (name, more) in &additions.modalities {
             let Some((_, modality)) = data.modalities.iter().find(|(other, _)| other == name) else {
                 continue;
@@ -129,9 +146,7 @@ pub(super) fn write_copy_gated(
             add(&group, more, &mut columns_of(modality), gate)?;
         }
         Ok(())
-    });
-    drop(data);
-    written?;
+    })?;
     target.commit()
 }
 
@@ -144,26 +159,27 @@ fn columns_of(data: &AnnData) -> (Vec<String>, Vec<String>) {
 fn check(data: &AnnData, additions: &Additions, output: &Path) -> Result<(), DataError> {
     let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
     additions.check(data.n_obs(), data.n_vars()).map_err(unfit)?;
-    if let Content::Tree(tree) = &data.content {
-        check_layout(tree, additions, output)?;
-    }
     additions.modalities.iter().try_for_each(|(name, more)| check(data.modality(name)?, more, output))
 }
 
-/// Writes data of another format, all of it read, with `additions` as a new file.
-fn rewrite(
-    data: &AnnData,
-    output: &Path,
-    additions: &Additions,
-    options: WriteOptions,
-    gate: Gate<'_>,
-) -> Result<(), DataError> {
-    let Content::Memory(old) = &data.content else { return Ok(()) };
-    let mut whole = NewAnnData::clone(old);
-    whole.parts.merge(additions);
-    let mut target = Target::begin(output, Some(data.file()), options, gate)?;
-    target.create()?;
-    target.edit(|root, gate| put_whole(root, &whole, gate))?;
+/// Writes data that cannot be copied as they are, all of them read, with `additions` as a new file.
+fn rewrite(data: &AnnData, mut target: Target<'_>, additions: &Additions) -> Result<(), DataError> {
+    let (mut shared, mut modalities) = whole::gather_modalities(data)?;
+    shared.parts.merge(additions);
+    for (name, more) in &additions.modalities {
+        if let Some((_, part, _)) = modalities.iter_mut().find(|(other, _, _)| other == name) {
+            part.parts.merge(more);
+        }
+    }
+    let several = !modalities.is_empty();
+    target.create(if several { whole::USER_BLOCK } else { 0 })?;
+    target.edit(|root, gate| match several {
+        true => whole::put_mudata(root, &shared, &modalities, gate),
+        false => whole::put_anndata(root, &shared, gate),
+    })?;
+    if several {
+        target.touch(whole::mark_mudata)?;
+    }
     target.commit()
 }
 
@@ -193,24 +209,9 @@ pub fn write_new(output: &Path, data: &NewAnnData, options: WriteOptions) -> Res
     data.check().map_err(unfit)?;
     let mut open_gate = |_: &str| Ok(());
     let mut target = Target::begin(output, None, options, &mut open_gate)?;
-    target.create()?;
-    target.edit(|root, gate| put_whole(root, data, gate))?;
+    target.create(0)?;
+    target.edit(|root, gate| whole::put_anndata(root, data, gate))?;
     target.commit()
-}
-
-/// Writes all of `data` under `root`.
-fn put_whole(root: &Group, data: &NewAnnData, gate: Gate<'_>) -> Result<(), Failure> {
-    encode::stamp(root, "anndata", "0.1.0")?;
-    if let Some(x) = &data.x {
-        gate("X")?;
-        encode::put_matrix(root, "X", x)?;
-    }
-    encode::put_frame(root, "obs", &data.obs_names, &[])?;
-    encode::put_frame(root, "var", &data.var_names, &[])?;
-    for part in ["layers", "obsm", "obsp", "uns", "varm", "varp"] {
-        encode::put_map(root, part, &BTreeMap::new())?;
-    }
-    add(root, &data.parts, &mut (Vec::new(), Vec::new()), gate)
 }
 
 impl NewAnnData {
@@ -246,6 +247,11 @@ impl Additions {
         put(&mut self.varm, &other.varm);
         put(&mut self.layers, &other.layers);
         put(&mut self.obsp, &other.obsp);
+        put(&mut self.varp, &other.varp);
+        for (name, _) in &other.obsm {
+            self.labels.remove(name);
+        }
+        self.labels.extend(other.labels.clone());
         put(&mut self.uns, &other.uns);
     }
 
@@ -281,6 +287,15 @@ impl Additions {
             size(&format!("obsp.{name}"), matrix.n_rows(), n)?;
             size(&format!("the columns of obsp.{name}"), matrix.n_cols(), n)?;
         }
+        for (name, matrix) in &self.varp {
+            size(&format!("varp.{name}"), matrix.n_rows(), m)?;
+            size(&format!("the columns of varp.{name}"), matrix.n_cols(), m)?;
+        }
+        for (name, labels) in &self.labels {
+            if let Some((_, table)) = self.obsm.iter().find(|(other, _)| other == name) {
+                size(&format!("the names of the columns of obsm.{name}"), labels.len(), table.n_cols)?;
+            }
+        }
         for (name, value) in &self.uns {
             check_uns(name, value)?;
         }
@@ -299,29 +314,6 @@ fn check_uns(name: &str, value: &UnsValue) -> Result<(), String> {
         UnsValue::Reals(shape, values) => size(&format!("uns.{name}"), values.len(), product(shape)),
         UnsValue::Map(map) => map.iter().try_for_each(|(name, value)| check_uns(name, value)),
         _ => Ok(()),
-    }
-}
-
-/// Refuses to add to parts that lie in one dataset of records, which cannot grow.
-fn check_layout(data: &Tree, additions: &Additions, output: &Path) -> Result<(), DataError> {
-    let place = Place::new(output, "");
-    let is_dataset =
-        |part: &str| matches!(storage::member(&data.root, part, &place), Ok(Some(Node::Dataset(_))));
-    let asked = [
-        ("obs", !additions.obs.is_empty() && matches!(data.obs, Frame::Records(..))),
-        ("var", !additions.var.is_empty() && matches!(data.var, Frame::Records(..))),
-        ("obsm", !additions.obsm.is_empty() && is_dataset("obsm")),
-        ("varm", !additions.varm.is_empty() && is_dataset("varm")),
-    ];
-    match asked.iter().find(|(_, refused)| *refused) {
-        None => Ok(()),
-        Some((part, _)) => Err(DataError::new(
-            DataErrorKind::Unwritable,
-            output,
-            *part,
-            format!("the input keeps `{part}` as one table, the layout before anndata 0.7, to which nothing can be added"),
-        )
-        .with_help("rewrite the input in Python: anndata.read_h5ad(\"old.h5ad\").write_h5ad(\"new.h5ad\")")),
     }
 }
 
@@ -347,7 +339,9 @@ fn add(
             encode::put_dense(&group, name, table)?;
         }
     }
-    for (part, matrices) in [("layers", &additions.layers), ("obsp", &additions.obsp)] {
+    for (part, matrices) in
+        [("layers", &additions.layers), ("obsp", &additions.obsp), ("varp", &additions.varp)]
+    {
         for (name, matrix) in matrices {
             let group = slot(root, part, name, gate)?;
             encode::put_matrix(&group, name, matrix)?;

@@ -1,6 +1,6 @@
 //! The file being written: a temporary beside the target, renamed over it when all went well.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,55 @@ pub(super) struct Target<'g> {
     part: PathBuf,
     gate: Gate<'g>,
     done: bool,
+    /// Held until the target is whole; released after the temporary file is gone.
+    _lock: Lock,
+}
+
+/// The right to write one target, among all processes that ask for it: a locked file beside it.
+struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while it is held: whoever waits for this very file finds that it is no longer the one by name.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+impl Lock {
+    fn take(directory: &Path, name: &str) -> io::Result<Self> {
+        let path = directory.join(format!(".{name}.lock"));
+        for _ in 0..TRIES {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, &path) => return Ok(Self { file, path }),
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it now"));
+                }
+                // Some network file systems know no locks; the renaming keeps the target whole there too.
+                Err(TryLockError::Error(_)) => return Ok(Self { file, path }),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "other runs keep writing it"))
+    }
+}
+
+/// Whether `file` is what `path` names.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let (Ok(a), Ok(b)) = (file.metadata(), fs::metadata(path)) {
+            return a.dev() == b.dev() && a.ino() == b.ino();
+        }
+        false
+    }
+    #[cfg(not(unix))]
+    path.exists()
 }
 
 impl Drop for Target<'_> {
@@ -84,10 +133,13 @@ impl<'g> Target<'g> {
                 error(format!("there is no directory `{}`", directory.display())).with_help("make it first")
             );
         }
-        gate("create").and_then(|()| claim(&directory, &name.to_string_lossy())).map_or_else(
-            |e| Err(named(output, Failure::Io(e))),
-            |part| Ok(Self { output: output_path.clone(), part, gate, done: false }),
-        )
+        let name = name.to_string_lossy();
+        let claimed = gate("create").and_then(|()| {
+            let lock = Lock::take(&directory, &name)?;
+            Ok((claim(&directory, &name)?, lock))
+        });
+        let (part, lock) = claimed.map_err(|e| named(output, Failure::Io(e)))?;
+        Ok(Self { output: output_path.clone(), part, gate, done: false, _lock: lock })
     }
 
     /// Fills the temporary file with the bytes of `input`.
@@ -100,10 +152,17 @@ impl<'g> Target<'g> {
         copied.map_err(|e| named(&self.output, Failure::Io(e)))
     }
 
-    /// Makes the temporary file an empty HDF5 file.
-    pub fn create(&mut self) -> Result<(), DataError> {
+    /// Changes the bytes of the temporary file.
+    pub fn touch(&mut self, change: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), DataError> {
+        change(&self.part).map_err(|e| named(&self.output, Failure::Io(e)))
+    }
+
+    /// Makes the temporary file an empty HDF5 file, with `user_block` bytes before it: 0, or a power of two from 512.
+    pub fn create(&mut self, user_block: u64) -> Result<(), DataError> {
         hdf5::silence_errors(true);
-        let made = hdf5::File::create(&self.part).and_then(|file| file.flush());
+        let options =
+            hdf5::FileBuilder::new().with_fcpl(|plan| plan.userblock(user_block)).create(&self.part);
+        let made = options.and_then(|file| file.flush());
         made.map_err(|e| named(&self.output, Failure::Hdf5(e)))
     }
 
@@ -191,6 +250,8 @@ fn named(output: &Path, failure: Failure) -> DataError {
             io::ErrorKind::PermissionDenied => {
                 error("writing there is not permitted".to_owned()).with_help("choose another directory")
             }
+            io::ErrorKind::ResourceBusy => error(e.to_string())
+                .with_help("wait until it is done, or choose another name; nothing was changed"),
             io::ErrorKind::ReadOnlyFilesystem => {
                 error("the file system is read-only".to_owned()).with_help("choose another directory")
             }
