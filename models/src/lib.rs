@@ -43,6 +43,7 @@ pub mod library;
 pub mod lsp;
 pub mod model;
 pub mod output;
+pub mod prepare;
 pub mod registry;
 pub mod saved;
 pub mod sim;

@@ -191,6 +191,53 @@ impl Matrix {
         }
     }
 
+    /// Rows `rows`, in that order; a row may be used more than once.
+    ///
+    /// # Panics
+    /// When a row is beyond the matrix.
+    pub fn pick(&self, rows: &[usize]) -> Matrix {
+        match self {
+            Self::Dense(m) => Self::Dense(m.pick(rows)),
+            Self::Csr(m) => {
+                let mut out = Csr { n_rows: rows.len(), n_cols: m.n_cols, indptr: vec![0], ..Csr::default() };
+                for &row in rows {
+                    let (columns, values) = m.row(row);
+                    out.indices.extend_from_slice(columns);
+                    out.values.extend_from_slice(values);
+                    out.indptr.push(out.values.len() as u64);
+                }
+                Self::Csr(out)
+            }
+        }
+    }
+
+    /// The rows of all `parts` under each other, sparse if any is; `None` where their columns differ in number or there
+    /// is no part.
+    pub fn stacked(parts: &[Matrix]) -> Option<Matrix> {
+        let n_cols = parts.first()?.n_cols();
+        if parts.iter().any(|m| m.n_cols() != n_cols) {
+            return None;
+        }
+        let n_rows = parts.iter().map(Matrix::n_rows).sum();
+        if parts.iter().all(|m| matches!(m, Self::Dense(_))) {
+            let values = parts.iter().flat_map(|m| m.values()).copied().collect();
+            return Some(Self::Dense(Dense { n_rows, n_cols, values }));
+        }
+        let mut out = Csr { n_rows, n_cols, indptr: vec![0], ..Csr::default() };
+        for part in parts {
+            for row in 0..part.n_rows() {
+                part.for_each_in_row(row, |column, value| {
+                    if value != 0.0 {
+                        out.indices.push(column as u32);
+                        out.values.push(value);
+                    }
+                });
+                out.indptr.push(out.values.len() as u64);
+            }
+        }
+        Some(Self::Csr(out))
+    }
+
     /// The sum of each row, in f64.
     pub fn row_totals(&self) -> Vec<f64> {
         (0..self.n_rows())

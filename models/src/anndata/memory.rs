@@ -17,8 +17,43 @@ fn find<'a, T>(list: &'a [(String, T)], name: &str) -> Option<&'a T> {
 }
 
 impl NewAnnData {
-    /// The same cells with genes `columns`, in that order, none twice; columns of `var` and the tables of genes follow.
-    pub(super) fn of_genes(&self, columns: &[usize]) -> NewAnnData {
+    /// The same genes with cells `rows`, in that order, none twice; columns of `obs`, tables and graphs follow. `raw` is
+    /// left out.
+    ///
+    /// # Panics
+    /// When a row is beyond the cells.
+    pub fn of_cells(&self, rows: &[usize]) -> NewAnnData {
+        let sources: Vec<Option<usize>> = rows.iter().copied().map(Some).collect();
+        let old = &self.parts;
+        let of_rows = |list: &[(String, Matrix)]| -> Vec<(String, Matrix)> {
+            list.iter().map(|(name, m)| (name.clone(), m.pick(rows))).collect()
+        };
+        let parts = Additions {
+            obs: old.obs.iter().map(|(name, column)| (name.clone(), column.rows(rows))).collect(),
+            var: old.var.clone(),
+            obsm: old.obsm.iter().map(|(name, table)| (name.clone(), table.pick(rows))).collect(),
+            varm: old.varm.clone(),
+            layers: of_rows(&old.layers),
+            obsp: of_rows(&old.obsp).into_iter().map(|(name, m)| (name, m.with_columns(&sources))).collect(),
+            varp: old.varp.clone(),
+            labels: old.labels.clone(),
+            uns: old.uns.clone(),
+            ..Additions::default()
+        };
+        NewAnnData {
+            obs_names: rows.iter().map(|&at| self.obs_names[at].clone()).collect(),
+            var_names: self.var_names.clone(),
+            x: self.x.as_ref().map(|x| x.pick(rows)),
+            parts,
+        }
+    }
+
+    /// The same cells with genes `columns`, in that order, none twice; columns of `var`, tables and graphs
+    /// of genes follow; `raw` stays.
+    ///
+    /// # Panics
+    /// When a column is beyond the genes.
+    pub fn of_genes(&self, columns: &[usize]) -> NewAnnData {
         let sources: Vec<Option<usize>> = columns.iter().copied().map(Some).collect();
         let old = &self.parts;
         let parts = Additions {
@@ -28,9 +63,15 @@ impl NewAnnData {
             varm: old.varm.iter().map(|(name, table)| (name.clone(), table.pick(columns))).collect(),
             layers: old.layers.iter().map(|(name, m)| (name.clone(), m.with_columns(&sources))).collect(),
             obsp: old.obsp.clone(),
+            varp: old
+                .varp
+                .iter()
+                .map(|(name, m)| (name.clone(), m.pick(columns).with_columns(&sources)))
+                .collect(),
             labels: old.labels.clone(),
+            raw: old.raw.clone(),
             uns: old.uns.clone(),
-            ..Additions::default()
+            modalities: Vec::new(),
         };
         NewAnnData {
             obs_names: self.obs_names.clone(),

@@ -8,9 +8,11 @@ mod compile;
 mod explain;
 mod fmt;
 mod import;
+mod info;
 mod list;
 mod lsp;
 mod new;
+mod prep;
 mod progress;
 mod run;
 mod show;
@@ -96,6 +98,10 @@ enum Command {
     Lsp,
     /// Evaluate a trained model on a data file.
     Apply(apply::ApplyArgs),
+    /// Print what a data file holds: matrices, columns, and what a model may be bound to.
+    Info(info::InfoArgs),
+    /// Prepare data: filter, choose genes, put files together, take moments.
+    Prep(prep::PrepArgs),
     /// List the models of the library.
     List,
     /// Print a model of the library, or what a trained model holds.
@@ -165,6 +171,8 @@ where
         Command::Lsp => lsp::run(),
         Command::Fmt(args) => fmt::run(&args),
         Command::Apply(args) => apply::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Prep(args) => prep::run(&args),
         Command::List => list::run(),
         Command::Show(args) => show::run(&args),
         Command::Sim(args) => sim::run(&args),

@@ -6,7 +6,7 @@
 /// Share of the points in a neighbourhood that a cell of the tree may hold.
 const CELL: f64 = 0.2;
 /// How far the box around the points reaches beyond them, in parts of their range.
-const MARGIN: f64 = 0.10;
+const MARGIN: f64 = 0.005;
 
 /// Fitted values of `y` at each of `x`, with `span` of the points in each neighbourhood.
 ///
@@ -26,7 +26,8 @@ pub fn loess(x: &[f64], y: &[f64], span: f64) -> Vec<f64> {
     let margin = MARGIN * (high - low).max(1e-3 * low.abs().max(high.abs()) + 1e-30);
     let mut vertices = vec![low - margin, high + margin];
     let limit = (n as f64 * span * CELL).floor() as usize;
-    cut(&sorted, 0, n - 1, limit, &mut vertices);
+    let edges = (vertices[0], vertices[1]);
+    cut(&sorted, 0, n - 1, edges, limit, &mut vertices);
     vertices.sort_by(f64::total_cmp);
     vertices.dedup();
     let n_near = ((n as f64 * span + 1e-5).floor() as usize).clamp(1, n);
@@ -35,23 +36,39 @@ pub fn loess(x: &[f64], y: &[f64], span: f64) -> Vec<f64> {
     x.iter().map(|&at| blend(&vertices, &fits, at)).collect()
 }
 
-/// Cuts the points `from..=to` at their middle until a cell holds at most `limit` of them.
-fn cut(x: &[f64], from: usize, to: usize, limit: usize, vertices: &mut Vec<f64>) {
+/// Cuts the points `from..=to`, between `edges`, at their middle until a cell holds at most `limit` of them.
+fn cut(x: &[f64], from: usize, to: usize, edges: (f64, f64), limit: usize, vertices: &mut Vec<f64>) {
     if to - from < limit || to == from {
         return;
     }
-    let mut middle = (from + to) / 2;
-    // Equal points stay together.
-    while middle > from && x[middle] == x[middle + 1] {
-        middle -= 1;
-    }
-    if x[middle] == x[middle + 1] {
+    let middle = between_unequal(x, from, to);
+    let at = x[middle];
+    if at == edges.0 || at == edges.1 {
         return;
     }
-    let at = (x[middle] + x[middle + 1]) / 2.0;
     vertices.push(at);
-    cut(x, from, middle, limit, vertices);
-    cut(x, middle + 1, to, limit, vertices);
+    cut(x, from, middle, (edges.0, at), limit, vertices);
+    if middle < to {
+        cut(x, middle + 1, to, (at, edges.1), limit, vertices);
+    }
+}
+
+/// The position next to the middle of `from..=to` after which another value follows: the middle itself, one after it,
+/// one before it, and so on; the middle where there is none within reach.
+fn between_unequal(x: &[f64], from: usize, to: usize) -> usize {
+    let middle = (from + to) / 2;
+    let mut step: isize = 0;
+    loop {
+        let at = middle as isize + step;
+        if at >= to as isize || at < from as isize {
+            return middle;
+        }
+        let at = at as usize;
+        if x[at] != x[at + 1] {
+            return at;
+        }
+        step = if step > 0 { -step } else { 1 - step };
+    }
 }
 
 /// Value and slope at `at` of the quadratic through the `n_near` nearest points, weighted by the tricube of distance.

@@ -22,6 +22,7 @@ use super::{AnnData, Content};
 use modern::Modern;
 pub(super) use target::Gate;
 use target::Target;
+pub use whole::gather;
 
 /// What to add to a copy of a file. An element of the same name is replaced.
 #[derive(Clone, Debug, Default)]

@@ -13,10 +13,13 @@ use crate::anndata::path::FieldPath;
 use crate::anndata::records::Numbers;
 use crate::anndata::tree::Tree;
 
+/// A frame: its place, its labels, its columns.
+type WholeFrame = (&'static str, FrameHeader, Vec<(String, Column)>);
+
 /// What of an old file is to be written anew.
 #[derive(Debug, Default)]
 pub(super) struct Modern {
-    frames: Vec<(&'static str, FrameHeader, Vec<(String, Column)>)>,
+    frames: Vec<WholeFrame>,
     tables: Vec<(&'static str, BTreeMap<String, Numbers>)>,
 }
 

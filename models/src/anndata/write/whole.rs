@@ -19,7 +19,7 @@ pub(super) const USER_BLOCK: u64 = 512;
 ///
 /// # Errors
 /// The first element that cannot be read.
-pub(super) fn gather(data: &AnnData) -> Result<NewAnnData, DataError> {
+pub fn gather(data: &AnnData) -> Result<NewAnnData, DataError> {
     let read = |path: FieldPath| data.contains(&path).then(|| data.matrix(&path)).transpose();
     let columns = |names: &[String], path: fn(String) -> FieldPath| {
         let column = |name: &String| Ok((name.clone(), data.column(&path(name.clone()))?));

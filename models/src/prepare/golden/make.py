@@ -1,0 +1,110 @@
+"""Writes values.json: what scanpy, scikit-misc and anndata make of files of the data folder.
+
+    python make.py DATA_FOLDER > values.json
+
+Of every vector over genes `at` gives the values at every 97th gene.
+"""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import anndata
+import numpy as np
+import scanpy as sc
+import scipy.sparse as sp
+import skmisc
+from skmisc.loess import loess
+
+warnings.filterwarnings("ignore")
+root = Path(sys.argv[1])
+
+
+def some(v):
+    return [None if np.isnan(x) else float(x) for x in np.asarray(v, dtype=float)[::97]]
+
+
+def names(v):
+    return [str(x) for x in v]
+
+
+out = {"made_with": {"scanpy": sc.__version__, "scikit-misc": skmisc.__version__, "anndata": anndata.__version__}}
+
+# loess with ties and without
+rng = np.random.default_rng(1)
+x = np.round(rng.normal(size=400), 1)
+y = np.sin(x) + 0.3 * x * x + rng.normal(size=400) * 0.2
+fit = loess(x, y, span=0.3, degree=2)
+fit.fit()
+out["loess"] = {"x": [float(v) for v in x], "y": [round(float(v), 9) for v in y]}
+fit = loess(x, np.round(y, 9), span=0.3, degree=2)
+fit.fit()
+out["loess"]["fitted"] = [float(v) for v in fit.outputs.fitted_values]
+
+out["variance"] = []
+for file, batch, n in [("multibatch/kang_ifnb_4samples.h5ad", "sample", 300), ("multibatch/kang_ifnb_4samples.h5ad", None, 200), ("scrna/pbmc4k_top2000.h5ad", None, 500)]:
+    a = anndata.read_h5ad(root / file)
+    sc.pp.highly_variable_genes(a, n_top_genes=n, flavor="seurat_v3")
+    if batch:
+        # Each batch alone, then put together as scanpy does. Given the batches, scanpy 1.12 computes means by an update
+        # whose rounding tells genes of equal mean apart, and the fit depends on which means are equal.
+        each = []
+        for b in np.unique(a.obs[batch]):
+            one = a[a.obs[batch] == b].copy()
+            sc.pp.highly_variable_genes(one, n_top_genes=n, flavor="seurat_v3")
+            each.append(one.var.variances_norm.to_numpy())
+        scores = np.stack(each)
+        ranks = np.argsort(np.argsort(-scores, axis=1), axis=1).astype(float)
+        a.var["highly_variable_nbatches"] = (ranks < n).sum(0)
+        ranks[ranks >= n] = np.nan
+        a.var["highly_variable_rank"] = np.nanmedian(ranks, axis=0)
+        a.var["variances_norm"] = scores.mean(0)
+        order = a.var.sort_values(["highly_variable_rank", "highly_variable_nbatches"], ascending=[True, False], na_position="last").index
+        a.var["highly_variable"] = a.var_names.isin(order[:n])
+    one = {"file": file, "batch": batch, "n": n, "means": some(a.var.means), "variances": some(a.var.variances), "scores": some(a.var.variances_norm),
+           "ranks": some(a.var.highly_variable_rank), "chosen": [int(i) for i in np.flatnonzero(a.var.highly_variable)]}
+    out["variance"].append(one)
+
+a = anndata.read_h5ad(root / "multibatch/kang_ifnb_4samples.h5ad")
+X = a.X.toarray().astype(float)
+size, share = X.sum(1), X.sum(0) / X.sum()
+mu = size[:, None] * share[None, :]
+with np.errstate(divide="ignore", invalid="ignore"):
+    deviance = 2 * (np.where(X > 0, X * np.log(X / mu), 0) - (X - mu)).sum(0)
+out["deviance"] = {"file": "multibatch/kang_ifnb_4samples.h5ad", "scores": some(deviance), "chosen": sorted(int(i) for i in np.argsort(-deviance)[:100])}
+
+b = a.copy()
+sc.pp.filter_cells(b, min_genes=350)
+sc.pp.filter_cells(b, max_counts=3000)
+sc.pp.filter_genes(b, min_cells=400)
+out["filter"] = {"file": "multibatch/kang_ifnb_4samples.h5ad", "shape": list(b.shape), "sum": float(b.X.sum()), "first": str(b.obs_names[0]), "last_gene": str(b.var_names[-1])}
+
+files = ["citeseq/pbmc5k_200cells_3000g.h5ad", "citeseq/pbmc10k_200cells_3000g.h5ad"]
+parts = {Path(f).stem: anndata.read_h5ad(root / f) for f in files}
+out["concatenate"] = {"files": files}
+for join in ("inner", "outer"):
+    c = anndata.concat(parts, join=join, label="batch", index_unique="-")
+    X = sp.coo_matrix(c.X)
+    rows, cols = X.row.astype(np.int64), X.col.astype(np.int64)
+    out["concatenate"][join] = {"shape": list(c.shape), "sum": float(X.sum()), "check": float((X.data * ((rows * 31 + cols * 17) % 101)).sum()), "first": str(c.obs_names[0]), "last": str(c.obs_names[-1]),
+                                "first_gene": str(c.var_names[0]), "last_gene": str(c.var_names[-1])}
+
+v = anndata.read_h5ad(root / "velocity/pancreas_739_800g.h5ad")
+space = np.asarray(v.obsm["X_pca"], dtype=np.float32).astype(float)
+d = ((space[:, None, :] - space[None, :, :]) ** 2).sum(-1)
+np.fill_diagonal(d, -1)
+near = np.argsort(d, axis=1, kind="stable")[:, :15]
+S = v.layers["spliced"].toarray() if sp.issparse(v.layers["spliced"]) else v.layers["spliced"]
+M = S.astype(float)[near].mean(1)
+out["moments"] = {"file": "velocity/pancreas_739_800g.h5ad", "sum": float(M.sum()), "rows": [[float(x) for x in M[i, ::97]] for i in (0, 100, 738)]}
+
+# the share of the variance of log-normalised counts in 10 principal components
+a = anndata.read_h5ad(root / "multibatch/kang_ifnb_4samples.h5ad")
+X = a.X.toarray().astype(float)
+t = X.sum(1)
+L = np.log1p(X / t[:, None] * np.sort(t[t > 0])[len(t[t > 0]) // 2])
+L -= L.mean(0)
+s = np.linalg.svd(L, compute_uv=False)
+out["components"] = {"file": "multibatch/kang_ifnb_4samples.h5ad", "lengths": [float(x) for x in s[:10]]}
+print(json.dumps(out))
