@@ -49,7 +49,8 @@ fn steps(c: &mut Criterion) {
         for (what, program) in parts(&program) {
             for threads in [1, 2] {
                 let backend = CpuBackend { threads, ..CpuBackend::default() };
-                let mut exe: Box<dyn Executable<f32>> = backend.prepare(&program).expect("it can be prepared");
+                let mut exe: Box<dyn Executable<f32>> =
+                    backend.prepare(&program).expect("it can be prepared");
                 let mut variables = model::start::<f32>(&start);
                 let schedule = [1e-3_f32, 1.0];
                 let mut feeds = vec![

@@ -203,9 +203,12 @@ fn training_improves_the_bound_and_backends_agree() {
     assert!((a - b).abs() < 1e-3 * a.abs(), "{a} {b}");
 }
 
+/// Models that condition on data which they do not draw themselves (covered reads; the types of cells and no latent).
+const CONDITIONAL: [&str; 2] = ["methylvi.svi", "stereoscope_rna.svi"];
+
 #[test]
-fn every_model_of_the_library_simulates_and_runs() {
-    for (name, _) in svi::library::STDLIB {
+fn every_generative_model_of_the_library_simulates_and_runs() {
+    for (name, _) in svi::library::STDLIB.iter().filter(|(name, _)| !CONDITIONAL.contains(name)) {
         let folder = simulated(name);
         svic(folder.path(), &["check", name, "sim.h5ad"]).expect(0, &["no errors", "x = X"]);
         let run = ["run", name, "sim.h5ad", "--epochs", "1", "-o", "out.h5ad", "-q"];

@@ -198,7 +198,9 @@ pub fn write_with(
         return write_copy(data.file(), output, additions, options);
     }
     check(data, additions, output)?;
-    rewrite(data, output, additions, options, &mut |_| Ok(()))
+    let mut open_gate = |_: &str| Ok(());
+    let target = Target::begin(output, None, options, &mut open_gate)?;
+    rewrite(data, target, additions)
 }
 
 /// Writes a new file at `output`.
