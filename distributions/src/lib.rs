@@ -150,6 +150,12 @@ pub trait Family: Sync + std::fmt::Debug {
         false
     }
 
+    /// Whether [`Family::log_prob`] is the density of the base of a draw instead of its value, because the transform has
+    /// no exact inverse.
+    fn density_of_base(&self) -> bool {
+        false
+    }
+
     /// Whether the values are finitely many and known (Categorical, Bernoulli): such a site can be enumerated.
     fn is_enumerable(&self) -> bool {
         false
@@ -187,6 +193,7 @@ pub static FAMILIES: &[&dyn Family] = &[
     &family::Normal,
     &family::LogisticNormal,
     &family::LogNormal,
+    &family::LogitNormal,
     &family::Nb,
     &family::Zinb,
     &family::Poisson,

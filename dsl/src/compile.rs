@@ -1,12 +1,12 @@
 //! The entry: sources and settings in, a [`Compiled`] model or diagnostics out.
 
 use crate::compiled::{
-    AxisInfo, Bound, Library, LoadInfo, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot,
+    AxisInfo, AxisSource, Bound, Library, LoadInfo, Lowered, OptionInfo, OutputInfo, Purpose, Request, Slot,
     TrainSettings,
 };
 use crate::derive::derive;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::model::{ExprId, ExprKind, Model};
+use crate::model::{AxisNo, ExprId, ExprKind, Model};
 use crate::objective::Objective;
 use crate::resolve::{Program, merge};
 use crate::source::{FileId, Sources, Span};
@@ -180,7 +180,7 @@ impl Compiled {
         &self.model.title
     }
 
-    /// Weight of each term at an epoch, counted from 0.
+    /// Weight of each term at an epoch, counted from 0; NaN where data or parameters decide it.
     pub fn weights_at(&self, epoch: u64) -> Vec<(String, f64)> {
         let value = |t: &objective::Term| t.weight.map_or(1.0, |w| scalar(&self.model, w, epoch as f64));
         self.objective.terms.iter().map(|t| (t.name.clone(), value(t))).collect()
@@ -226,8 +226,19 @@ impl Compiled {
         }
     }
 
-    /// The graph for one purpose. [`Purpose::Outputs`] accepts declared names and expressions; an unknown name is E0206.
+    /// The graph for one purpose; E0506 if the sizes of the data make a sum too large. [`Purpose::Outputs`] accepts declared names and expressions; an unknown name is E0206.
     pub fn lower(&self, bound: &Bound, request: &Request) -> Result<Lowered, Diagnostics> {
+        let size = |a: AxisNo| {
+            let axis = &self.model.axes[a.0 as usize];
+            match &axis.source {
+                AxisSource::Knob(n) => *n,
+                AxisSource::Labels(l) => l.len(),
+                _ => bound.sizes.get(&axis.name).copied().unwrap_or(1),
+            }
+        };
+        if let Some(d) = self.objective.too_many(&self.model, size) {
+            return Err(Diagnostics::from(vec![d]));
+        }
         if let Purpose::Outputs { names, given } = &request.purpose {
             self.check_given(given)?;
             let extra: Vec<&String> =

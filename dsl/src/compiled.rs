@@ -195,6 +195,8 @@ pub struct TermInfo {
     pub per_row: bool,
     /// +1 for a term of the bound that is maximised (likelihood, prior), −1 for a KL or a minimised term.
     pub sign: i8,
+    /// Whether it is a `minimize` or `maximize` statement, which stands beside the bound and is scaled as written.
+    pub free: bool,
 }
 
 /// Shape of a bound `covariates` field.
@@ -399,6 +401,8 @@ pub struct Lowered {
     pub terms: Vec<TermInfo>,
     /// For each graph output: names of its axes in storage order, the plate's name for the minibatch axis.
     pub output_axes: BTreeMap<String, Vec<String>>,
+    /// Outputs that are labels, as numbers from 0: the axis whose labels they are.
+    pub output_labels: BTreeMap<String, String>,
     /// Outputs that contain a draw, so that averaging several passes (with different step numbers) means something.
     pub random_outputs: BTreeSet<String>,
     /// Site of each random stream, for tests that feed the noise.

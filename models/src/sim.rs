@@ -154,7 +154,7 @@ fn empty_array(lowered: &Lowered, name: &str, model: &Model) -> NamedArray {
     {
         *rows = 0;
     }
-    NamedArray { name: name.to_owned(), axes, shape, values: vec![] }
+    NamedArray { name: name.to_owned(), axes, shape, ..NamedArray::default() }
 }
 
 /// Appends the rows of one run; an array without rows is taken once.

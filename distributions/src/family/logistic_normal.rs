@@ -37,6 +37,10 @@ impl Family for LogisticNormal {
         true
     }
 
+    fn density_of_base(&self) -> bool {
+        true
+    }
+
     fn has_kl_to(&self, other: &str) -> bool {
         other == "LogisticNormal"
     }

@@ -65,6 +65,7 @@ fn parameter_sets_may_be_mixed() {
     for (family, n_event, other, same) in [
         ("Normal", 1, vec![vec![0.3], vec![0.5]], vec![vec![0.3], vec![0.25]]),
         ("LogNormal", 1, vec![vec![0.3], vec![0.5]], vec![vec![0.3], vec![0.25]]),
+        ("LogitNormal", 1, vec![vec![0.3], vec![0.5]], vec![vec![0.3], vec![0.25]]),
         ("LogisticNormal", 2, vec![vec![0.3, 0.1], vec![0.5, 2.0]], vec![vec![0.3, 0.1], vec![0.25, 4.0]]),
         ("Bernoulli", 1, vec![vec![0.25]], vec![vec![-(3.0_f64.ln())]]),
         ("Categorical", 2, vec![vec![0.25, 0.75]], vec![vec![0.5, 0.5 + 3.0_f64.ln()]]),
@@ -142,6 +143,7 @@ proptest! {
         let cases = [
             ("Normal", 0, 1, vec![one(logits[0]), one(pos[0])], vec![one(logits[1]), one(pos[1])]),
             ("LogNormal", 1, 1, vec![one(logits[0]), one(pos[0])], vec![one(logits[1]), one(pos[1])]),
+            ("LogitNormal", 0, 1, vec![one(logits[0]), one(pos[0])], vec![one(logits[1]), one(pos[1])]),
             ("LogisticNormal", 0, 2, vec![logits[..2].to_vec(), pos[..2].to_vec()], vec![logits[2..4].to_vec(), pos[2..4].to_vec()]),
             ("Gamma", 0, 1, vec![one(pos[0]), one(pos[1])], vec![one(pos[2]), one(pos[3])]),
             ("Beta", 0, 1, vec![one(pos[0]), one(pos[1])], vec![one(pos[2]), one(pos[3])]),

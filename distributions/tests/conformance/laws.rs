@@ -23,6 +23,15 @@ proptest! {
         assert_close(log_prob_at("Normal", 1, &[loc, scale * scale], x), log_prob_at("Normal", 0, &[loc, scale], x), 1e-11, "Normal");
     }
 
+    /// LogitNormal(x) = Normal(log x − log(1 − x)) / (x (1 − x)).
+    #[test]
+    fn logit_normal_is_a_normal(loc in -3.0..3.0f64, scale in positive(), x in 0.001..0.999f64) {
+        let one = log_prob_at("LogitNormal", 0, &[loc, scale], x);
+        let logit = (x / (1.0 - x)).ln();
+        let two = log_prob_at("Normal", 0, &[loc, scale], logit) - (x * (1.0 - x)).ln();
+        assert_close(one, two, 1e-10, "LogitNormal");
+    }
+
     /// NB → Poisson as θ → ∞: the gap is about (x² + μ²)/θ, and 1e-8 x/μ for the 1e-8 terms.
     #[test]
     fn nb_tends_to_poisson(mean in 0.1..20.0f64, x in 0u32..40) {

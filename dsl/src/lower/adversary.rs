@@ -66,7 +66,9 @@ impl Lowerer<'_> {
                         (self.g.binary(Elem::Eq, codes, places), self.known(f))
                     }
                     FieldValue::Code(code) => (self.one_hot(code, axis), None),
-                    FieldValue::Single => return None,
+                    FieldValue::Soft(weights) => (weights, None),
+                    // Every label at once is nothing to tell apart.
+                    FieldValue::All(_) | FieldValue::Single => return None,
                 },
                 _ => return None,
             },

@@ -13,19 +13,19 @@ impl Lowerer<'_> {
     pub(super) fn expr(&mut self, id: ExprId) -> NodeId {
         let mut stack = vec![id];
         while let Some(&top) = stack.last() {
-            if self.memo.contains_key(&top) {
+            if self.memo.contains_key(&(self.home(top), top)) {
                 stack.pop();
                 continue;
             }
-            match self.reads(top).into_iter().find(|o| !self.memo.contains_key(o)) {
+            match self.reads(top).into_iter().find(|o| !self.memo.contains_key(&(self.home(*o), *o))) {
                 Some(operand) => stack.push(operand),
                 None => {
                     let node = self.compute(top);
-                    self.memo.insert(top, node);
+                    self.memo.insert((self.home(top), top), node);
                 }
             }
         }
-        self.memo[&id]
+        self.memo[&(self.home(id), id)]
     }
 
     /// The operands that computing an expression is sure to need as nodes.
@@ -34,12 +34,16 @@ impl Lowerer<'_> {
         match kind {
             ExprKind::Elem(..)
             | ExprKind::Softmax(..)
+            | ExprKind::ArgMax(..)
             | ExprKind::Average(_)
             | ExprKind::Stop(_)
             | ExprKind::Stack(..) => self.m.operands(id),
             ExprKind::Layer(Layer::Linear { .. }) => {
-                let field = |o: &ExprId| matches!(self.m.expr(*o).kind, ExprKind::Field(_));
-                self.m.operands(id).into_iter().filter(|o| !field(o)).collect()
+                let label = |o: &ExprId| {
+                    let e = self.m.expr(*o);
+                    matches!(e.kind, ExprKind::Field(_)) || e.ty.support == Support::Category
+                };
+                self.m.operands(id).into_iter().filter(|o| !label(o)).collect()
             }
             ExprKind::Layer(Layer::Embed { .. }) => vec![],
             ExprKind::Layer(_) => self.m.operands(id),
@@ -57,7 +61,7 @@ impl Lowerer<'_> {
             ExprKind::Field(f) => match self.field(f) {
                 FieldValue::Node(n) => n,
                 FieldValue::Code(c) => self.g.constant(c as f64),
-                FieldValue::Single => self.g.constant(0.0),
+                _ => self.g.constant(0.0),
             },
             ExprKind::Known(f) => self.known(f).unwrap_or_else(|| self.g.constant(1.0)),
             ExprKind::Within(a) => self.positions(a),
@@ -67,20 +71,22 @@ impl Lowerer<'_> {
             ExprKind::Stat(s) => self.stat_input(s),
             ExprKind::Site(s) => self.site_value(s),
             ExprKind::Elem(elem, args) => {
-                let mut args: Vec<NodeId> = args.iter().map(|a| self.expr(*a)).collect();
-                for a in &mut args {
-                    if self.g.node(*a).dtype == Dtype::Index {
-                        *a = self.g.to_real(*a);
-                    }
+                let mut nodes: Vec<NodeId> = args.iter().map(|a| self.expr(*a)).collect();
+                for a in &mut nodes {
+                    *a = self.as_real(*a);
                 }
                 self.at(e.span);
-                self.g.push(autodiff_runtime::Op::Elem(elem, args))
+                match self.soft_logic(elem, &args, &nodes) {
+                    Some(node) => node,
+                    None => self.g.push(autodiff_runtime::Op::Elem(elem, nodes)),
+                }
             }
             ExprKind::Reduce { kind, arg, over } => self.reduce(kind, arg, &over),
             ExprKind::Softmax(arg, axis) => {
                 let x = self.expr(arg);
                 let axis = self.axis(axis);
                 self.at(e.span);
+                let x = self.along(x, axis);
                 self.g.softmax(x, axis)
             }
             ExprKind::Index { base, index, axis } => self.index(base, index, axis),
@@ -88,10 +94,32 @@ impl Lowerer<'_> {
             ExprKind::Ramp { from, to, epochs } => self.ramp(from, to, epochs),
             ExprKind::GuideMean(s) => self.guide_mean(s),
             ExprKind::GuideVar(s) => self.guide_var(s),
-            ExprKind::Average(x) => self.expr(x),
+            ExprKind::Average(x) => {
+                let x = self.expr(x);
+                self.expect(x)
+            }
             ExprKind::Stop(x) => {
                 let x = self.expr(x);
                 self.g.stop(x)
+            }
+            ExprKind::Place(a) => {
+                let places = self.g.iota(self.axis(a));
+                self.g.to_real(places)
+            }
+            ExprKind::ArgMax(x, a) => {
+                let (x, a) = (self.expr(x), self.axis(a));
+                let x = self.along(x, a);
+                self.g.reduce(ReduceKind::ArgMax, x, a)
+            }
+            ExprKind::Draw(no) => self.noise(no),
+            ExprKind::RowScale => {
+                let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
+                self.g.constant(n / b)
+            }
+            ExprKind::OfSite(word, s) => self.of_site(word, s),
+            ExprKind::Given { body, held } => {
+                let held: Vec<_> = held.into_iter().map(|(what, v)| (what, self.expr(v))).collect();
+                self.holding(&held, |l| l.expr(body))
             }
         };
         self.at(e.span);
@@ -100,7 +128,8 @@ impl Lowerer<'_> {
 
     /// What stands for a field: fed, held by `given`, or drawn in a simulation.
     pub(super) fn field(&mut self, f: FieldNo) -> FieldValue {
-        if let Some(v) = self.fields.get(&f) {
+        let key = (self.home_of_field(f), f);
+        if let Some(v) = self.fields.get(&key) {
             return *v;
         }
         let decl = &self.m.fields[f];
@@ -116,7 +145,7 @@ impl Lowerer<'_> {
             let dtype = if index { Dtype::Index } else { Dtype::Real };
             FieldValue::Node(self.input(&name, FeedSpec::Field(name.clone()), axes, dtype, csr))
         };
-        self.fields.insert(f, value);
+        self.fields.insert(key, value);
         value
     }
 
@@ -128,6 +157,9 @@ impl Lowerer<'_> {
         init: Init,
         kind: VariableKind,
     ) -> NodeId {
+        if let Some(&node) = self.reads.get(name) {
+            return node;
+        }
         let id = match self.g.find_variable(name) {
             Some(id) => id,
             None => {
@@ -152,18 +184,18 @@ impl Lowerer<'_> {
             }
         };
         // Read once, however often it is used.
-        let value = match self.read.get(name) {
+        let value = match self.reads.get(name) {
             Some(&node) => node,
             None => {
                 let node = self.g.read_variable(id);
-                self.read.insert(name.to_owned(), node);
+                self.reads.insert(name.to_owned(), node);
                 node
             }
         };
         if self.hold_parameters { self.g.stop(value) } else { value }
     }
 
-    fn param(&mut self, no: usize) -> NodeId {
+    pub(super) fn param(&mut self, no: usize) -> NodeId {
         let p = self.m.params[no].clone();
         self.at(p.span);
         let dim = |a: &AxisNo| self.table_rows.get(a).copied().unwrap_or_else(|| self.axis(*a));
@@ -211,6 +243,14 @@ impl Lowerer<'_> {
         let x = self.expr(arg);
         self.at(self.m.expr(arg).span);
         let axes = self.axes_of(over.iter().copied());
+        // What differs between the elements reduced is averaged over before they meet.
+        let x = match (0..self.m.sites.len()).any(|s| {
+            let there = self.enumerated(s).is_some_and(|a| self.g.axes_of(x).contains(a));
+            there && !self.site_axes(s).intersect(&axes).is_empty()
+        }) {
+            true => self.expect(x),
+            false => x,
+        };
         // A value that lost an axis on the way (a constant) still counts once per element.
         let full = self.g.axes_of(x).union(&axes);
         let x = self.g.broadcast(x, &full);

@@ -7,6 +7,7 @@ use crate::model::{AxisNo, ExprId, ExprKind, Layer};
 use crate::source::Span;
 use autodiff_runtime::graph::Dtype;
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId, RandomKind};
+use distributions::Support;
 
 /// Batch norm: added to the variance; share of the new value in a running one.
 const BATCH_NORM_EPS: f64 = 1e-3;
@@ -97,20 +98,21 @@ impl Lowerer<'_> {
     /// The columns that an input or condition contributes; a category with one label contributes none.
     fn parts(&mut self, id: ExprId, plates: &[AxisNo], parts: &mut Vec<Part>) {
         let e = self.m.expr(id).clone();
-        if let ExprKind::Field(f) = e.kind {
-            let decl = &self.m.fields[f];
-            let name = decl.slot.name.clone();
-            if decl.ty.covariates {
-                return self.covariate_parts(&name, parts);
+        if e.ty.covariates
+            && let ExprKind::Field(f) = e.kind
+        {
+            let name = self.m.fields[f].slot.name.clone();
+            return self.covariate_parts(&name, parts);
+        }
+        if let Some(a) = e.ty.of.filter(|_| e.ty.support == Support::Category) {
+            let (axis, label) = (self.axis(a), self.m.axis_name(a).to_owned());
+            match self.code(id) {
+                FieldValue::Single => {}
+                FieldValue::Soft(node) => parts.push(Part::Vector { node, axis, label }),
+                _ if self.g.size(axis) <= 1 => {}
+                value => parts.push(Part::Label { value, axis, label }),
             }
-            if let Some(a) = decl.ty.of {
-                let axis = self.axis(a);
-                match self.field(f) {
-                    FieldValue::Single => {}
-                    value => parts.push(Part::Label { value, axis, label: name }),
-                }
-                return;
-            }
+            return;
         }
         let node = self.expr(id);
         match e.ty.local(plates)[..] {
@@ -187,7 +189,9 @@ impl Lowerer<'_> {
         self.at(span);
         let axis = self.axis(axis);
         let own = [(axis, DimRole::Own)];
-        let rest = self.g.axes_of(x).without(axis);
+        // Each of several draws has its own statistics.
+        let draws = Axes::new(self.draw_axes.iter().copied()).intersect(self.g.axes_of(x));
+        let rest = self.g.axes_of(x).without(axis).minus(&draws);
         let running_mean =
             self.variable(&format!("{path}.running_mean"), &own, Init::Constant(0.0), VariableKind::Running);
         let running_var =
@@ -199,8 +203,10 @@ impl Lowerer<'_> {
             let var = self.g.mean(square, rest.clone());
             let n = self.g.n_elements(&rest) as f64;
             let unbiased = self.g.mul_const(var, n / (n - 1.0).max(1.0));
-            self.move_running(&format!("{path}.running_mean"), running_mean, mean);
-            self.move_running(&format!("{path}.running_var"), running_var, unbiased);
+            let averaged = |l: &mut Self, x| if draws.is_empty() { x } else { l.g.mean(x, draws.clone()) };
+            let (new_mean, new_var) = (averaged(self, mean), averaged(self, unbiased));
+            self.move_running(&format!("{path}.running_mean"), running_mean, new_mean);
+            self.move_running(&format!("{path}.running_var"), running_var, new_var);
             (mean, var)
         } else {
             (running_mean, running_var)
@@ -259,11 +265,10 @@ impl Lowerer<'_> {
         self.at(span);
         let out = self.axis(out);
         let init = Init::Normal { mean: 0.0, sd: 1.0 };
-        let ExprKind::Field(f) = self.m.expr(index).kind else { return self.expr(index) };
-        let axis = self.m.fields[f].ty.of.map_or(out, |a| self.axis(a));
+        let axis = self.m.expr(index).ty.of.map_or(out, |a| self.axis(a));
         let dims = [(axis, DimRole::In), (out, DimRole::Out)];
         let table = self.variable(&format!("{path}.weight"), &dims, init, VariableKind::Trained);
-        let value = self.field(f);
+        let value = self.code(index);
         self.look_up(table, value, axis)
     }
 }

@@ -21,16 +21,27 @@ impl Lowerer<'_> {
     /// A value at an index along an axis that is not the minibatch's.
     pub(super) fn index_of(&mut self, table: NodeId, index: ExprId, axis: AxisNo) -> NodeId {
         let axis = self.axis(axis);
-        match self.m.expr(index).kind {
-            ExprKind::Const(c) => self.look_up(table, FieldValue::Code(c as usize), axis),
-            ExprKind::Field(f) => {
-                let value = self.field(f);
-                self.look_up(table, value, axis)
+        let table = self.along(table, axis);
+        let value = match self.m.expr(index).kind {
+            ExprKind::Const(place) => FieldValue::Code(place as usize),
+            _ => self.code(index),
+        };
+        self.look_up(table, value, axis)
+    }
+
+    /// The value of a category.
+    pub(super) fn code(&mut self, id: ExprId) -> FieldValue {
+        match self.m.expr(id).kind {
+            ExprKind::Field(f) => self.field(f),
+            ExprKind::Site(s) => {
+                let value = self.sample(s).value;
+                match self.enumerated(s).filter(|a| *self.g.axes_of(value) == Axes::from(*a)) {
+                    Some(axis) => FieldValue::All(axis),
+                    None if self.soft(s) => FieldValue::Soft(value),
+                    None => FieldValue::Node(value),
+                }
             }
-            _ => {
-                let index = self.expr(index);
-                self.g.gather(table, index, axis)
-            }
+            _ => FieldValue::Node(self.expr(id)),
         }
     }
 
@@ -43,6 +54,13 @@ impl Lowerer<'_> {
                 self.g.contract(table, hot, axis)
             }
             FieldValue::Single => self.g.sum(table, axis),
+            FieldValue::Soft(weights) => self.g.contract(table, weights, axis),
+            // Each label in its place: nothing is moved.
+            FieldValue::All(all) if !self.g.axes_of(table).contains(all) => self.g.rename(table, axis, all),
+            FieldValue::All(all) => {
+                let places = self.g.iota(all);
+                self.g.gather(table, places, axis)
+            }
         }
     }
 

@@ -16,7 +16,8 @@ impl Lowerer<'_> {
             return None;
         }
         let name = decl.slot.name.clone();
-        if !self.bound.present.contains(&name) || self.fields_held.contains(&f) {
+        let held = self.fields_held.contains(&f) || self.home_of_field(f) != 0;
+        if !self.bound.present.contains(&name) || held {
             return None;
         }
         let axes = self.axes_of(decl.ty.axes.iter().copied());
@@ -39,7 +40,9 @@ impl Lowerer<'_> {
     /// everywhere. Its axes are some of the site's without the event axis: a vector with a missing element has no term.
     pub(super) fn exists(&mut self, s: SiteNo) -> Option<NodeId> {
         let site = &self.m.sites[s];
-        let (conds, observed, part) = ([site.cond, site.guide_cond], site.observed, site.part);
+        // A partly observed site has its term everywhere: elsewhere it is inferred.
+        let observed = site.observed.filter(|_| site.treat.is_none());
+        let (conds, part) = ([site.cond, site.guide_cond], site.part);
         let event = site.prior.event;
         let mut parts: Vec<NodeId> = vec![];
         for cond in conds.into_iter().flatten() {
@@ -61,15 +64,23 @@ impl Lowerer<'_> {
         Some(all)
     }
 
-    /// A term of a site, element by element: 0 where the site does not exist, times the weights of its plates.
-    pub(super) fn masked(&mut self, s: SiteNo, value: NodeId) -> NodeId {
-        let value = match self.exists(s) {
+    /// A term of a site over all axes that its elements have: 0 where the site does not exist. Of elements that share
+    /// one term all must exist.
+    pub(super) fn where_present(&mut self, s: SiteNo, value: NodeId) -> NodeId {
+        match self.exists(s) {
             Some(exists) => {
+                let lost = self.g.axes_of(exists).minus(self.g.axes_of(value));
+                let exists =
+                    if lost.is_empty() { exists } else { self.g.reduce(ReduceKind::Min, exists, lost) };
                 let zero = self.g.constant(0.0);
                 self.g.push(autodiff_runtime::Op::Elem(Elem::Select, vec![exists, value, zero]))
             }
             None => value,
-        };
+        }
+    }
+
+    /// A term of a site over its plates, times their weights.
+    pub(super) fn plate_weighted(&mut self, s: SiteNo, value: NodeId) -> NodeId {
         match self.m.sites[s].weight {
             Some(w) => {
                 let w = self.expr(w);

@@ -4,19 +4,25 @@
 //! same order: the minibatched plate first, then the data's, then knobs, which is the order of storage.
 
 mod adversary;
+mod context;
+mod enumerate;
 mod expr;
 mod layer;
 mod lookup;
 mod mask;
 mod purpose;
+mod score;
 mod site;
+mod word;
 
 use crate::compiled::{AxisSource, Bound, FeedSpec, Lowered, Mode, Purpose, Request, TermInfo, VariableSpec};
 use crate::model::{AxisNo, ExprId, FieldNo, Model, SiteNo};
 use crate::objective::Objective;
 use crate::source::Span;
 use autodiff_runtime::{Axes, AxisId, Graph, NodeId, Op, Origin};
-use distributions::{Dist, Sample};
+use context::Context;
+use distributions::Sample;
+use site::Law;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lowers a derived model.
@@ -40,6 +46,10 @@ enum FieldValue {
     Code(usize),
     /// An optional category that was not bound, or that has one label: no choice to make.
     Single,
+    /// Every label at once, along an axis.
+    All(AxisId),
+    /// Weights of the labels along their axis.
+    Soft(NodeId),
 }
 
 struct Lowerer<'a> {
@@ -58,18 +68,31 @@ struct Lowerer<'a> {
     feeds: Vec<FeedSpec>,
     inputs: BTreeMap<String, NodeId>,
     variables: Vec<VariableSpec>,
-    /// The node that reads each variable.
-    read: BTreeMap<String, NodeId>,
-    memo: BTreeMap<ExprId, NodeId>,
-    fields: BTreeMap<FieldNo, FieldValue>,
+    /// The one node that reads each variable.
+    reads: BTreeMap<String, NodeId>,
+    /// What holds for interventions; the first is the graph itself. Values below are kept under the number of the
+    /// context that they belong to.
+    contexts: Vec<Context>,
+    here: usize,
+    memo: BTreeMap<(usize, ExprId), NodeId>,
+    fields: BTreeMap<(usize, FieldNo), FieldValue>,
     /// Fields held at a value by `given`.
     fields_held: BTreeSet<FieldNo>,
     /// The rows of tables that have one for each row of the data set, by plate.
     table_rows: BTreeMap<AxisNo, AxisId>,
     /// The second plate, where this step takes a minibatch of it too.
     paired: Option<AxisNo>,
-    samples: BTreeMap<SiteNo, Sample>,
-    guides: BTreeMap<SiteNo, Dist>,
+    samples: BTreeMap<(usize, SiteNo), Sample>,
+    guides: BTreeMap<(usize, SiteNo), Law>,
+    /// Probabilities of enumerated sites.
+    weights: BTreeMap<(usize, SiteNo), NodeId>,
+    /// Sums of the model, and the order in which the sites of each were summed.
+    sums: BTreeMap<(usize, usize), Vec<NodeId>>,
+    eliminated: BTreeMap<usize, Vec<SiteNo>>,
+    /// The axis of each enumerated site.
+    fresh: Vec<Option<AxisId>>,
+    /// Axes of repeated draws.
+    draw_axes: Vec<AxisId>,
     /// Values that running statistics will take.
     pending: BTreeMap<String, NodeId>,
     streams: BTreeMap<u32, String>,
@@ -79,6 +102,7 @@ struct Lowerer<'a> {
     output_axes: BTreeMap<String, Vec<String>>,
     /// Parameters that are read now belong to another player: no gradient reaches them.
     hold_parameters: bool,
+    output_labels: BTreeMap<String, String>,
     /// In a statistic: the category within whose labels the plate is reduced.
     within: Option<FieldNo>,
 }
@@ -97,7 +121,9 @@ impl<'a> Lowerer<'a> {
             feeds: vec![],
             inputs: BTreeMap::new(),
             variables: vec![],
-            read: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            contexts: vec![Context::default()],
+            here: 0,
             memo: BTreeMap::new(),
             fields: BTreeMap::new(),
             fields_held: BTreeSet::new(),
@@ -105,6 +131,11 @@ impl<'a> Lowerer<'a> {
             paired: None,
             samples: BTreeMap::new(),
             guides: BTreeMap::new(),
+            weights: BTreeMap::new(),
+            sums: BTreeMap::new(),
+            eliminated: BTreeMap::new(),
+            fresh: vec![None; m.sites.len()],
+            draw_axes: vec![],
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             origins: vec![Span::default()],
@@ -112,6 +143,7 @@ impl<'a> Lowerer<'a> {
             loss: None,
             output_axes: BTreeMap::new(),
             hold_parameters: false,
+            output_labels: BTreeMap::new(),
             within: None,
         };
         l.declare_axes();
@@ -131,23 +163,48 @@ impl<'a> Lowerer<'a> {
             }
         }
         let mut covariates = false;
+        let plates: BTreeSet<AxisNo> = self.m.sites.iter().flat_map(|s| s.plates.iter().copied()).collect();
+        let last_plate = plates.last().map_or(0, |p| p.0 as usize + 1);
         for (i, axis) in self.m.axes.iter().enumerate() {
+            if i == last_plate {
+                self.declare_enumerated();
+            }
             if matches!(axis.source, AxisSource::Knob(_)) && !covariates {
                 self.declare_covariates();
                 covariates = true;
             }
-            let size = match &axis.source {
-                _ if [self.m.plate, self.paired].contains(&Some(AxisNo(i as u32))) => self.request.n_batch,
-                AxisSource::Knob(n) => *n,
-                AxisSource::Labels(labels) => labels.len(),
-                AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => {
-                    self.bound.sizes.get(&axis.name).copied().unwrap_or(1)
-                }
-            };
-            self.axes.push(self.g.add_axis(axis.name.clone(), size.max(1)));
+            let size = self.size(AxisNo(i as u32));
+            self.axes.push(self.g.add_axis(axis.name.clone(), size));
+        }
+        if self.m.axes.len() == last_plate {
+            self.declare_enumerated();
         }
         if !covariates {
             self.declare_covariates();
+        }
+    }
+
+    /// Elements of an axis of the model in this graph.
+    fn size(&self, a: AxisNo) -> usize {
+        let axis = &self.m.axes[a.0 as usize];
+        let size = match &axis.source {
+            _ if [self.m.plate, self.paired].contains(&Some(a)) => self.request.n_batch,
+            AxisSource::Knob(n) => *n,
+            AxisSource::Labels(labels) => labels.len(),
+            AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => {
+                self.bound.sizes.get(&axis.name).copied().unwrap_or(1)
+            }
+        };
+        size.max(1)
+    }
+
+    /// Axes of enumerated sites come after the plates: what depends on them is computed once for each value, in blocks.
+    fn declare_enumerated(&mut self) {
+        let summed = self.o.sums.iter().flat_map(|s| &s.sites);
+        for &s in self.o.enumerated.iter().chain(summed).collect::<BTreeSet<_>>() {
+            let site = &self.m.sites[s];
+            let size = site.prior.event.map_or(2, |a| self.size(a));
+            self.fresh[s] = Some(self.g.add_axis(site.name.clone(), size));
         }
     }
 
@@ -253,6 +310,7 @@ impl<'a> Lowerer<'a> {
             loss: self.loss,
             terms: self.terms,
             output_axes: self.output_axes,
+            output_labels: self.output_labels,
             random_outputs,
             streams: self.streams,
             origins: self.origins,

@@ -2,21 +2,38 @@
 
 use super::{FieldValue, Lowerer};
 use crate::compiled::{Purpose, SlotKind, TermInfo};
-use crate::model::{SiteNo, TermKind};
+use crate::model::{SiteNo, TermKind, Treat};
 use crate::objective::{Estimator, Term};
-use autodiff_runtime::{Axes, NodeId};
+use autodiff_runtime::{Axes, NodeId, ReduceKind};
+use distributions::Support;
 
 impl Lowerer<'_> {
     /// The loss and every term.
     pub(super) fn objective(&mut self) {
         let mut bound: Option<NodeId> = None;
+        let mut values = vec![];
         for term in &self.o.terms {
-            let value = self.term(term);
-            let scaled = self.scaled(term, value);
-            bound = Some(match bound {
-                Some(b) => self.g.add(b, scaled),
-                None => scaled,
-            });
+            let (value, total) = self.term(term);
+            values.push(self.weighted(term, value));
+            let scaled = self.weighted(term, total);
+            let scaled = self.scale(term.site, term.per_row, scaled);
+            bound = Some(self.plus(bound, scaled));
+        }
+        if self.training()
+            && let Some(s) = self.surrogates(&values)
+        {
+            bound = Some(self.plus(bound, s));
+        }
+        for (i, free) in self.m.free.iter().enumerate() {
+            let value = self.expr(free.value);
+            let value = self.expect(value);
+            let name = format!("term {}", i + 1);
+            self.at(free.span);
+            self.name_output(format!("term:{name}"), value);
+            let sign = if free.maximised { 1 } else { -1 };
+            self.terms.push(TermInfo { name, per_row: false, sign, free: true });
+            let signed = if free.maximised { value } else { self.g.neg(value) };
+            bound = Some(self.plus(bound, signed));
         }
         let Some(bound) = bound else { return };
         let mut loss = self.g.neg(bound);
@@ -31,84 +48,159 @@ impl Lowerer<'_> {
         self.loss = Some(minimised);
     }
 
-    /// The term, unweighted: one number a row, or a global one. Declares its outputs and gives its total.
-    fn term(&mut self, term: &Term) -> NodeId {
+    fn plus(&mut self, sum: Option<NodeId>, x: NodeId) -> NodeId {
+        match sum {
+            Some(s) => self.g.add(s, x),
+            None => x,
+        }
+    }
+
+    /// The term, unweighted: one number a row (or a global one), and its total. Declares its outputs.
+    fn term(&mut self, term: &Term) -> (NodeId, NodeId) {
         let site = &self.m.sites[term.site];
-        let value = match (term.kind, term.estimator) {
-            (TermKind::Lik, _) => self.likelihood(term.site),
-            (TermKind::Kl, Estimator::Analytic) => {
-                let (q, p) = (self.guide(term.site), self.dist(&site.prior.clone()));
-                match q.kl(&mut self.g, &p) {
-                    Some(kl) => kl,
-                    // The registry said yes and the family no: the draw still gives the right value.
-                    None => self.monte_carlo(term.site),
-                }
+        let value = match term.draws {
+            1 => self.estimate(term),
+            n => {
+                // Everything that the term reads is drawn anew.
+                let mut drawn = self.m.sites_read(site.prior.reads());
+                drawn.push(term.site);
+                let drawn = drawn.into_iter().filter(|s| self.is_drawn(*s)).collect();
+                self.averaging(drawn, n, |l| {
+                    let x = l.estimate(term);
+                    let axes = Axes::new(l.draw_axes.iter().copied()).intersect(l.g.axes_of(x));
+                    if axes.is_empty() { x } else { l.g.mean(x, axes) }
+                })
             }
-            (TermKind::Kl, _) => self.monte_carlo(term.site),
         };
         self.at(term.span);
-        let event = site.prior.event.map_or(Axes::none(), |a| Axes::from(self.axis(a)));
-        let full = self.site_axes(term.site).minus(&event);
-        let value = self.masked(term.site, value);
-        let value = self.g.broadcast(value, &full);
+        let value = self.plate_weighted(term.site, value);
         let plates = self.axes_of(site.plates.iter().copied());
-        let own = full.minus(&plates);
-        let value = if own.is_empty() { value } else { self.g.sum(value, own) };
+        let full = plates.union(self.g.axes_of(value));
+        let value = self.g.broadcast(value, &full);
+        let rest = plates.minus(&self.plate().map_or(Axes::none(), Axes::from));
+        let row = if rest.is_empty() { value } else { self.g.sum(value, rest) };
         if term.per_row {
-            let rest = plates.minus(&self.plate().map_or(Axes::none(), Axes::from));
-            let row = if rest.is_empty() { value } else { self.g.sum(value, rest) };
             self.name_output(format!("row:{}", term.name), row);
         }
         let total = if plates.is_empty() { value } else { self.g.sum(value, plates) };
         self.name_output(format!("term:{}", term.name), total);
-        let sign = if term.kind == TermKind::Lik { 1 } else { -1 };
-        self.terms.push(TermInfo { name: term.name.clone(), per_row: term.per_row, sign });
-        total
+        let sign = if term.kind == TermKind::Kl { -1 } else { 1 };
+        self.terms.push(TermInfo { name: term.name.clone(), per_row: term.per_row, sign, free: false });
+        (row, total)
     }
 
-    /// ± weight · scale · term: N/B for a term of the minibatched plate, divided by N if the objective is a mean.
-    fn scaled(&mut self, term: &Term, value: NodeId) -> NodeId {
+    fn is_drawn(&self, s: SiteNo) -> bool {
+        let explicit = matches!(self.m.sites[s].treat, Some(Treat::Explicit | Treat::Prior));
+        explicit && self.enumerated(s).is_none()
+    }
+
+    /// A term over the plates of its site.
+    fn estimate(&mut self, term: &Term) -> NodeId {
+        match (term.kind, term.estimator) {
+            (_, Estimator::Sum) => match term.sum {
+                Some(k) => self.sum_over_plates(k, term.site),
+                None => self.g.constant(0.0),
+            },
+            (TermKind::Lik | TermKind::Prior, _) => {
+                let value = self.factor(term.site);
+                self.over_plates(term.site, value)
+            }
+            (TermKind::Kl, Estimator::Analytic) => self.closed_form(term.site),
+            (TermKind::Kl, _) => self.monte_carlo(term.site, term.sum),
+        }
+    }
+
+    /// ± weight · value.
+    fn weighted(&mut self, term: &Term, value: NodeId) -> NodeId {
+        let signed = if term.kind == TermKind::Kl { self.g.neg(value) } else { value };
+        match term.weight {
+            Some(w) => {
+                let w = self.expr(w);
+                let w = self.expect(w);
+                self.g.mul(signed, w)
+            }
+            None => signed,
+        }
+    }
+
+    /// N/B for each minibatched plate of a term's site, divided by N if the objective is a mean.
+    pub(super) fn scale(&mut self, site: SiteNo, per_row: bool, value: NodeId) -> NodeId {
         let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
-        let paired = self.paired.filter(|p| self.m.sites[term.site].plates.contains(p));
-        let value = match paired.and_then(|p| self.bound.sizes.get(self.m.axis_name(p))) {
+        let paired = self.paired.filter(|p| self.m.sites[site].plates.contains(p));
+        let paired = paired.and_then(|p| self.bound.sizes.get(self.m.axis_name(p)));
+        let value = match paired {
             Some(n) => self.g.mul_const(value, *n as f64 / b),
             None => value,
         };
-        let scale = match (term.per_row, self.m.train.reduce_total) {
+        let scale = match (per_row, self.m.train.reduce_total) {
             (true, false) => 1.0 / b,
             (true, true) => n / b,
             (false, false) => 1.0 / n,
             (false, true) => 1.0,
         };
-        let sign = if term.kind == TermKind::Lik { 1.0 } else { -1.0 };
-        let scaled = self.g.mul_const(value, sign * scale);
-        match term.weight {
-            Some(w) => {
-                let w = self.expr(w);
-                self.g.mul(scaled, w)
+        self.g.mul_const(value, scale)
+    }
+
+    /// KL(q ‖ p) in closed form; the registry said that there is one.
+    fn closed_form(&mut self, s: SiteNo) -> NodeId {
+        let (q, p) = (self.guide(s), self.prior(s));
+        let value = if p.mixture.is_some() {
+            // Only of a point mass: −log p there.
+            let at = self.sample(s);
+            let log_p = self.density(&p, s, at);
+            self.g.neg(log_p)
+        } else {
+            match q.dist.kl(&mut self.g, &p.dist) {
+                Some(kl) => kl,
+                None => return self.monte_carlo(s, None),
             }
-            None => scaled,
+        };
+        let event = self.m.sites[s].prior.event.map_or(Axes::none(), |a| Axes::from(self.axis(a)));
+        let own = if p.mixture.is_some() { self.site_axes(s) } else { Axes::none() };
+        let full = self.site_axes(s).minus(&event).minus(&own).union(self.g.axes_of(value));
+        let value = self.g.broadcast(value, &full);
+        let value = self.where_present(s, value);
+        self.over_plates(s, value)
+    }
+
+    /// log q − log p at the draw, or over all values. A prior that stands in a sum counts there. Where the site is data
+    /// there is nothing to draw: only −log p.
+    fn monte_carlo(&mut self, s: SiteNo, sum: Option<usize>) -> NodeId {
+        let (q, at) = (self.guide(s), self.sample(s));
+        let mut log_q = self.density(&q, s, at);
+        let site = &self.m.sites[s];
+        if let Some(known) = site.observed.filter(|_| !site.ignored).and_then(|f| self.known(f)) {
+            let zero = self.g.constant(0.0);
+            log_q = self.g.select(known, zero, log_q);
+        }
+        let log_q = self.where_present(s, log_q);
+        let log_q = self.over_plates(s, log_q);
+        let log_p = match sum {
+            None => {
+                let log_p = self.factor(s);
+                self.over_plates(s, log_p)
+            }
+            Some(k) if self.o.sums[k].carrier == Some((TermKind::Kl, s)) => self.sum_over_plates(k, s),
+            Some(_) => self.g.constant(0.0),
+        };
+        let kl = self.g.sub(log_q, log_p);
+        match self.volume(s, at) {
+            Some(v) => {
+                let v = self.where_present(s, v);
+                let v = self.over_plates(s, v);
+                self.g.sub(kl, v)
+            }
+            None => kl,
         }
     }
 
-    fn likelihood(&mut self, s: SiteNo) -> NodeId {
-        let site = &self.m.sites[s];
-        let p = self.dist(&site.prior.clone());
-        let value = match (site.part, site.observed.map(|f| self.field(f))) {
-            (Some(part), _) => self.expr(part),
-            (None, Some(FieldValue::Node(n))) => n,
-            _ => self.g.constant(0.0),
-        };
-        self.at(site.span);
-        p.log_prob(&mut self.g, value.into())
-    }
-
-    /// log q(z) − log p(z) at the draw.
-    fn monte_carlo(&mut self, s: SiteNo) -> NodeId {
-        let v = self.sample(s);
-        let (q, p) = (self.guide(s), self.dist(&self.m.sites[s].prior.clone()));
-        let (lq, lp) = (q.log_prob(&mut self.g, v), p.log_prob(&mut self.g, v));
-        self.g.sub(lq, lp)
+    /// `kl(site)`: as its term has it.
+    pub(super) fn divergence(&mut self, s: SiteNo) -> NodeId {
+        let term = self.o.terms.iter().find(|t| t.kind == TermKind::Kl && t.site == s).cloned();
+        match term {
+            Some(t) => self.estimate(&t),
+            None => self.monte_carlo(s, None),
+        }
     }
 
     fn name_output(&mut self, name: String, node: NodeId) {
@@ -124,7 +216,13 @@ impl Lowerer<'_> {
         }
         for name in names {
             let Some(o) = self.m.outputs.iter().find(|o| o.info.name == *name) else { continue };
+            let ty = &self.m.expr(o.value).ty;
+            if let Some(a) = ty.of.filter(|_| ty.support == Support::Category) {
+                self.output_labels.insert(name.clone(), self.m.axis_name(a).to_owned());
+            }
             let node = self.expr(o.value);
+            let node = self.as_real(node);
+            let node = self.expect(node);
             let axes = self.axes_of(self.m.expr(o.value).ty.axes.iter().copied());
             let node = self.g.broadcast(node, &axes);
             self.name_output(name.clone(), node);
@@ -141,13 +239,24 @@ impl Lowerer<'_> {
             } else {
                 FieldValue::Node(self.g.constant(number))
             };
-            self.fields.insert(f, value);
+            self.fields.insert((0, f), value);
             self.fields_held.insert(f);
         } else if let Some(s) = self.m.find_site(name) {
             let axes = self.site_axes(s);
-            let constant = self.g.constant(number);
+            let label = self.m.sites[s]
+                .prior
+                .event
+                .filter(|_| self.m.sites[s].prior.family.support() == Support::Category);
+            let constant = match label {
+                Some(a) => {
+                    let axis = self.axis(a);
+                    let hot = self.one_hot(number.max(0.0) as usize, axis);
+                    self.g.reduce(ReduceKind::ArgMax, hot, axis)
+                }
+                None => self.g.constant(number),
+            };
             let node = self.g.broadcast(constant, &axes);
-            self.samples.insert(s, node.into());
+            self.samples.insert((0, s), node.into());
         }
     }
 
@@ -155,14 +264,8 @@ impl Lowerer<'_> {
     pub(super) fn simulation(&mut self) {
         for s in 0..self.m.sites.len() {
             let name = self.m.sites[s].name.clone();
-            let node = match self.m.sites[s].observed {
-                None => self.site_value(s),
-                Some(_) => {
-                    let d = self.dist(&self.m.sites[s].prior.clone());
-                    let axes = self.site_axes(s);
-                    self.draw(&d, s, axes).value
-                }
-            };
+            let node = self.site_value(s);
+            let node = self.as_real(node);
             self.name_output(name, node);
         }
     }

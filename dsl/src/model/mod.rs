@@ -105,6 +105,60 @@ pub enum ExprKind {
     Average(ExprId),
     /// The value, with gradients blocked.
     Stop(ExprId),
+    /// 0, 1, 2, … along an axis.
+    Place(AxisNo),
+    /// The place of the largest element along an axis, as a label of it.
+    ArgMax(ExprId, AxisNo),
+    /// A value of a `draw` statement: noise that nothing infers.
+    Draw(usize),
+    /// N/B of the minibatched plate: what makes a sum over the minibatch an estimate of the sum over all rows.
+    RowScale,
+    /// A quantity of a site, at its value in the guide.
+    OfSite(SiteWord, SiteNo),
+    /// An expression under interventions.
+    Given {
+        /// What is computed.
+        body: ExprId,
+        /// What is held, and at what.
+        held: Vec<(Held, ExprId)>,
+    },
+}
+
+/// What the expression words say of a site.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum SiteWord {
+    /// log density under the model, summed over the site's own axes.
+    LogP,
+    /// log density under the guide, likewise.
+    LogQ,
+    /// Divergence of the guide from the model, likewise.
+    Kl,
+    /// Probabilities of a finite site, under the guide or as a posterior.
+    Prob,
+    /// A draw from the model.
+    Sample,
+}
+
+impl SiteWord {
+    /// As written.
+    pub fn word(self) -> &'static str {
+        match self {
+            SiteWord::LogP => "logp",
+            SiteWord::LogQ => "logq",
+            SiteWord::Kl => "kl",
+            SiteWord::Prob => "prob",
+            SiteWord::Sample => "sample",
+        }
+    }
+}
+
+/// What an intervention holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Held {
+    /// A latent.
+    Site(SiteNo),
+    /// A field.
+    Field(FieldNo),
 }
 
 /// How a reduction of the language combines elements.
@@ -186,8 +240,36 @@ pub struct DistExpr {
     pub params: Vec<ExprId>,
     /// Event axis of a vector family.
     pub event: Option<AxisNo>,
+    /// Weights, if this is one component of a mixture: the parameters then carry the mixture's axis.
+    pub mixture: Option<Mixture>,
     /// The call.
     pub span: Span,
+}
+
+impl DistExpr {
+    /// Every expression that it reads directly.
+    pub fn reads(&self) -> impl Iterator<Item = ExprId> + '_ {
+        self.params.iter().copied().chain(self.mixture.as_ref().map(|m| m.weights))
+    }
+
+    /// `Normal`, or `Mixture of Normal`.
+    pub fn name(&self) -> String {
+        match self.mixture {
+            Some(_) => format!("Mixture of {}", self.family.name()),
+            None => self.family.name().to_owned(),
+        }
+    }
+}
+
+/// The weights of a mixture.
+#[derive(Clone, Copy, Debug)]
+pub struct Mixture {
+    /// The axis of the components.
+    pub axis: AxisNo,
+    /// One weight for each.
+    pub weights: ExprId,
+    /// Whether the weights are logits, or probabilities.
+    pub logits: bool,
 }
 
 /// A data field.
@@ -251,8 +333,13 @@ pub struct Site {
     pub observed: Option<FieldNo>,
     /// The part of the field that is observed, if not all of it: an indexed field.
     pub part: Option<ExprId>,
-    /// The distribution in the guide, for a latent one.
+    /// The distribution in the guide, for a latent one. A site with both a field and a guide is partly observed: known
+    /// where the field is, drawn elsewhere.
     pub guide: Option<DistExpr>,
+    /// How the guide treats it, for a latent one.
+    pub treat: Option<Treat>,
+    /// The objective takes an observed site as unobserved.
+    pub ignored: bool,
     /// Where it exists: `where` in the model.
     pub cond: Option<Cond>,
     /// Where the guide draws it: `where` in the guide.
@@ -265,13 +352,91 @@ pub struct Site {
     pub guide_span: Option<Span>,
 }
 
+/// How the guide treats a latent.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Treat {
+    /// Drawn from [`Site::guide`], or summed over its values if they are finitely many.
+    Explicit,
+    /// The parameter of that number, at its most probable value.
+    Point(ParamNo),
+    /// Summed over its values inside the model.
+    Marginal,
+    /// Drawn from its prior.
+    Prior,
+    /// Drawn from [`Site::guide`], with a score-function gradient.
+    Score,
+    /// A continuous relaxation of [`Site::guide`], with its temperature.
+    Relaxed(ExprId),
+}
+
 /// What kind of term of the bound.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum TermKind {
     /// Likelihood of an observed site.
     Lik,
+    /// Log prior density at a point estimate.
+    Prior,
     /// Divergence of the guide from the prior.
     Kl,
+}
+
+impl TermKind {
+    /// The word before the parenthesis.
+    pub fn word(self) -> &'static str {
+        match self {
+            TermKind::Lik => "lik",
+            TermKind::Prior => "prior",
+            TermKind::Kl => "kl",
+        }
+    }
+}
+
+/// A `draw` statement.
+#[derive(Clone, Debug)]
+pub struct DrawDecl {
+    /// Its name.
+    pub name: String,
+    /// All axes of its value.
+    pub axes: AxisSet,
+    /// What it is drawn from.
+    pub dist: DistExpr,
+    /// The statement.
+    pub span: Span,
+}
+
+/// A `minimize` or `maximize` statement.
+#[derive(Clone, Debug)]
+pub struct FreeDecl {
+    /// Whether it is maximised.
+    pub maximised: bool,
+    /// A single number.
+    pub value: ExprId,
+    /// As written.
+    pub text: String,
+    /// The statement.
+    pub span: Span,
+}
+
+/// How an `estimate` statement wants a term.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wish {
+    /// By its closed form.
+    Analytic,
+    /// By that many draws.
+    Draws(usize),
+}
+
+/// An `estimate` statement.
+#[derive(Clone, Debug)]
+pub struct EstimateDecl {
+    /// Which kind of term.
+    pub kind: TermKind,
+    /// Of which site.
+    pub site: SiteNo,
+    /// How.
+    pub by: Wish,
+    /// The statement.
+    pub span: Span,
 }
 
 /// A `weight … by` statement.
@@ -356,6 +521,12 @@ pub struct Model {
     pub weights: Vec<WeightDecl>,
     /// Adversaries in source order.
     pub adversaries: Vec<AdversaryDecl>,
+    /// How terms are to be estimated.
+    pub estimates: Vec<EstimateDecl>,
+    /// Free terms of the objective.
+    pub free: Vec<FreeDecl>,
+    /// Noise that nothing infers.
+    pub draws: Vec<DrawDecl>,
     /// Outputs in source order.
     pub outputs: Vec<OutputDecl>,
     /// Named definitions of the model block, for print-outs and for outputs asked for by name.
@@ -380,9 +551,14 @@ impl Model {
             ExprKind::Elem(_, args) => args.clone(),
             ExprKind::Reduce { arg, .. }
             | ExprKind::Softmax(arg, _)
+            | ExprKind::ArgMax(arg, _)
             | ExprKind::Average(arg)
             | ExprKind::Stop(arg) => {
                 vec![*arg]
+            }
+            ExprKind::Draw(no) => self.draws[*no].dist.reads().collect(),
+            ExprKind::Given { body, held } => {
+                std::iter::once(*body).chain(held.iter().map(|h| h.1)).collect()
             }
             ExprKind::Index { base, index, .. } => vec![*base, *index],
             ExprKind::Stack(_, parts) => parts.clone(),
@@ -428,8 +604,13 @@ impl Model {
     /// Every root that keeps an expression alive: sites, guides, weights, statistics; not outputs.
     pub fn roots(&self) -> Vec<ExprId> {
         let dists = self.sites.iter().flat_map(|s| std::iter::once(&s.prior).chain(&s.guide));
-        let mut roots: Vec<ExprId> = dists.flat_map(|d| d.params.iter().copied()).collect();
+        let mut roots: Vec<ExprId> = dists.flat_map(DistExpr::reads).collect();
         roots.extend(self.weights.iter().map(|w| w.by));
+        roots.extend(self.free.iter().map(|f| f.value));
+        roots.extend(self.sites.iter().filter_map(|s| match s.treat {
+            Some(Treat::Relaxed(t)) => Some(t),
+            _ => None,
+        }));
         for s in &self.sites {
             let conds = s.cond.iter().chain(&s.guide_cond);
             roots.extend(conds.flat_map(|c| std::iter::once(c.holds).chain(c.otherwise)));
@@ -445,6 +626,12 @@ impl Model {
             }
         }
         roots
+    }
+
+    /// Whether the site's value is not, or not everywhere, data.
+    pub fn is_latent(&self, site: SiteNo) -> bool {
+        let s = &self.sites[site];
+        s.observed.is_none() || s.guide.is_some()
     }
 
     /// The site of that name.

@@ -1,7 +1,7 @@
 //! The printed model: sites, guides, parameters and expressions, one a line, for goldens. What is read more than once
 //! gets a line of its own, so that a print-out is no longer than its model.
 
-use super::{DistExpr, ExprId, ExprKind, Layer, Model, Reduction};
+use super::{DistExpr, ExprId, ExprKind, Held, Layer, Model, Reduction, Treat};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -11,6 +11,15 @@ const DEEPEST: usize = 40;
 impl Display for Model {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         Printer::new(self).model(f)
+    }
+}
+
+impl Model {
+    /// An expression on one line, names of definitions kept.
+    pub fn text(&self, id: ExprId) -> String {
+        let names = self.definitions.iter().map(|(n, id)| (*id, n.clone())).collect();
+        let text = Printer { m: self, names }.written(id);
+        if text.chars().count() <= 120 { text } else { "an expression".into() }
     }
 }
 
@@ -93,8 +102,18 @@ impl<'a> Printer<'a> {
                 self.show(s.axes.iter().copied()),
                 self.dist(&s.prior)
             )?;
-            if let Some(q) = &s.guide {
-                writeln!(f, "  guide {}", self.dist(q))?;
+            let how = match s.treat {
+                None | Some(Treat::Explicit) => String::new(),
+                Some(Treat::Point(p)) => format!("point {} ", m.params[p].name),
+                Some(Treat::Marginal) => "marginal ".into(),
+                Some(Treat::Prior) => "prior ".into(),
+                Some(Treat::Score) => "score ".into(),
+                Some(Treat::Relaxed(t)) => format!("relaxed at {} ", self.text(t)),
+            };
+            match &s.guide {
+                Some(q) => writeln!(f, "  guide {how}{}", self.dist(q))?,
+                None if how.is_empty() => {}
+                None => writeln!(f, "  guide {}", how.trim_end())?,
             }
             for (word, c) in [("where", &s.cond), ("guide where", &s.guide_cond)] {
                 if let Some(c) = c {
@@ -108,6 +127,16 @@ impl<'a> Printer<'a> {
             if let Some(p) = s.part {
                 writeln!(f, "  observed part {}", self.text(p))?;
             }
+            if s.ignored {
+                writeln!(f, "  ignored")?;
+            }
+        }
+        for d in &m.draws {
+            writeln!(f, "draw {}{} ~ {}", d.name, self.show(d.axes.iter().copied()), self.dist(&d.dist))?;
+        }
+        for t in &m.free {
+            let word = if t.maximised { "maximize" } else { "minimize" };
+            writeln!(f, "{word} {}", self.text(t.value))?;
         }
         for o in &m.outputs {
             writeln!(f, "output {} = {}", o.info.name, self.text(o.value))?;
@@ -125,7 +154,10 @@ impl<'a> Printer<'a> {
         let params: Vec<String> =
             set.iter().zip(&d.params).map(|(p, e)| format!("{} = {}", p.name, self.text(*e))).collect();
         let event = d.event.map_or(String::new(), |a| format!(" over {}", self.m.axis_name(a)));
-        format!("{}({}{event})", d.family.name(), params.join(", "))
+        let text = format!("{}({}{event})", d.family.name(), params.join(", "));
+        let Some(mix) = &d.mixture else { return text };
+        let word = if mix.logits { "logits" } else { "probs" };
+        format!("Mixture({text}, {word} = {} over {})", self.text(mix.weights), self.m.axis_name(mix.axis))
     }
 
     fn list(&self, ids: &[ExprId]) -> String {
@@ -169,6 +201,25 @@ impl<'a> Printer<'a> {
             ExprKind::GuideVar(s) => format!("var({})", self.m.sites[*s].name),
             ExprKind::Average(x) => format!("E({})", self.text(*x)),
             ExprKind::Stop(x) => format!("stop({})", self.text(*x)),
+            ExprKind::Place(a) => format!("place({})", self.m.axis_name(*a)),
+            ExprKind::ArgMax(x, a) => format!("argmax({} over {})", self.text(*x), self.m.axis_name(*a)),
+            ExprKind::Draw(i) => format!("draw {}", self.m.draws[*i].name),
+            ExprKind::RowScale => "N/B".into(),
+            ExprKind::OfSite(word, s) => format!("{}({})", word.word(), self.m.sites[*s].name),
+            ExprKind::Given { body, held } => {
+                let held: Vec<String> = held
+                    .iter()
+                    .map(|(what, v)| format!("{} = {}", self.held(*what), self.text(*v)))
+                    .collect();
+                format!("({} given {})", self.text(*body), held.join(", "))
+            }
+        }
+    }
+
+    fn held(&self, what: Held) -> &str {
+        match what {
+            Held::Site(s) => &self.m.sites[s].name,
+            Held::Field(f) => &self.m.fields[f].slot.name,
         }
     }
 

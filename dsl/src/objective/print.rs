@@ -2,7 +2,7 @@
 
 use super::{Estimator, Objective, Term};
 use crate::compiled::AxisSource;
-use crate::model::{DistExpr, ExprKind, Model, Site, TermKind};
+use crate::model::{AxisNo, DistExpr, ExprKind, Model, Site, SiteNo, TermKind, Treat};
 use std::fmt::Write;
 
 /// The generative story, the guide and the terms, for people.
@@ -13,31 +13,26 @@ pub fn explain(m: &Model, o: &Objective) -> String {
     }
     let _ = writeln!(out, "\nmodel");
     for s in &m.sites {
-        let given = given(m, &s.prior);
         let verb = if s.observed.is_some() { "observe " } else { "" };
+        let note = if s.ignored { "   (ignored as an observation)" } else { "" };
         let _ = writeln!(
             out,
-            "  {verb}{}{} ~ {}{given}{}{}",
+            "  {verb}{}{} ~ {}{}{}{}{note}",
             s.name,
             axes(m, &s.axes),
-            s.prior.family.name(),
+            s.prior.name(),
+            given(m, &s.prior),
             plates(m, &s.plates),
             places(m, s)
         );
     }
+    for d in &m.draws {
+        let _ = writeln!(out, "  draw {} ~ {}{}", d.name, d.dist.name(), given(m, &d.dist));
+    }
     let _ = writeln!(out, "guide");
-    for s in m.sites.iter().filter(|s| s.guide.is_some()) {
-        if let Some(q) = &s.guide {
-            let _ = writeln!(
-                out,
-                "  {}{} ~ {}{}{}",
-                s.name,
-                axes(m, &s.axes),
-                q.family.name(),
-                given(m, q),
-                plates(m, &s.plates)
-            );
-        }
+    for (no, s) in m.sites.iter().enumerate() {
+        let Some(how) = treatment(m, o, no) else { continue };
+        let _ = writeln!(out, "  {}{} ~ {how}{}", s.name, axes(m, &s.axes), plates(m, &s.plates));
     }
     let scale = match m.plate {
         Some(p) if m.train.reduce_total => {
@@ -48,10 +43,18 @@ pub fn explain(m: &Model, o: &Objective) -> String {
     };
     let _ = writeln!(out, "objective, to be maximised: {scale}");
     for t in &o.terms {
-        let _ = writeln!(out, "{}", line(m, t));
+        let _ = writeln!(out, "{}", line(m, o, t));
         if !t.reason.is_empty() {
             let _ = writeln!(out, "      {}", t.reason);
         }
+        if let Some(times) = multiplicity(m, o, t) {
+            let _ = writeln!(out, "      {times}");
+        }
+    }
+    for (i, t) in m.free.iter().enumerate() {
+        let sign = if t.maximised { '+' } else { '−' };
+        let name = format!("term {}", i + 1);
+        let _ = writeln!(out, "  {sign} {name:<12} {}", t.text);
     }
     for a in &m.adversaries {
         let strength = weight(m, a.strength);
@@ -62,17 +65,109 @@ pub fn explain(m: &Model, o: &Objective) -> String {
     out
 }
 
-fn line(m: &Model, t: &Term) -> String {
-    let s = &m.sites[t.site];
-    let (sign, how) = match (t.kind, t.estimator, &s.guide) {
-        (TermKind::Lik, ..) => ('+', format!("log {}({} | …)", s.prior.family.name(), s.name)),
-        (_, Estimator::Analytic, Some(q)) => {
-            ('−', format!("analytic KL({} ‖ {})", q.family.name(), s.prior.family.name()))
+/// How the guide treats a latent.
+fn treatment(m: &Model, o: &Objective, no: SiteNo) -> Option<String> {
+    let s = &m.sites[no];
+    let drawn = s.guide.as_ref().map(|q| format!("{}{}", q.name(), given(m, q)));
+    Some(match s.treat? {
+        Treat::Explicit if o.enumerated.contains(&no) => {
+            let missing = if s.observed.is_some() && !s.ignored { " where it is missing" } else { "" };
+            format!("{}   every value at once{missing}", drawn?)
         }
-        _ => ('−', format!("Monte Carlo: log q({0}) − log p({0})", s.name)),
+        Treat::Explicit => drawn?,
+        Treat::Point(_) => "point   its most probable value, a parameter".into(),
+        Treat::Marginal => "marginal   summed in the model".into(),
+        Treat::Prior => "prior   drawn as in the model".into(),
+        Treat::Score => format!("score of {}", drawn?),
+        Treat::Relaxed(_) => format!("relaxed {}", drawn?),
+    })
+}
+
+/// `a · b` of the probabilities that a term is averaged with.
+fn averaged(m: &Model, over: &[SiteNo]) -> String {
+    over.iter().map(|c| format!("Σ_{0} q({0}) ", m.sites[*c].name)).collect()
+}
+
+fn names(m: &Model, sites: impl IntoIterator<Item = SiteNo>) -> String {
+    sites.into_iter().map(|s| m.sites[s].name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// `p(x)`, or `p(x | u)` with the latents that it depends on.
+fn density(m: &Model, s: SiteNo) -> String {
+    let reads = names(m, m.sites_read(m.sites[s].prior.reads()));
+    let bar = if reads.is_empty() { String::new() } else { format!(" | {reads}") };
+    format!("p({}{bar})", m.sites[s].name)
+}
+
+fn line(m: &Model, o: &Objective, t: &Term) -> String {
+    let s = &m.sites[t.site];
+    let sign = if t.kind == TermKind::Kl { '−' } else { '+' };
+    let others: Vec<SiteNo> = t.over.iter().copied().filter(|c| *c != t.site).collect();
+    let q = s.guide.as_ref().map_or(String::new(), DistExpr::name);
+    let draws = if t.draws > 1 { format!("Monte Carlo ({} draws)", t.draws) } else { "Monte Carlo".into() };
+    let how = match (t.kind, t.estimator) {
+        (_, Estimator::Sum) => format!("{}log {}", averaged(m, &t.over), inside(m, o, t)),
+        (TermKind::Lik, _) if t.draws > 1 => {
+            format!("{draws}: {}log {}({} | …)", averaged(m, &t.over), s.prior.name(), s.name)
+        }
+        (TermKind::Lik, _) => format!("{}log {}({} | …)", averaged(m, &t.over), s.prior.name(), s.name),
+        (TermKind::Prior, _) => format!("log {}({}) at its point estimate", s.prior.name(), s.name),
+        (_, Estimator::Analytic) if others.is_empty() => format!("analytic KL({q} ‖ {})", s.prior.name()),
+        (_, Estimator::Analytic) => {
+            format!("{}· analytic KL({q} ‖ {})", averaged(m, &others), s.prior.name())
+        }
+        (_, Estimator::Exact) if others.is_empty() => "exact over its values".to_owned(),
+        (_, Estimator::Exact) => format!("{}· exact over its values", averaged(m, &others)),
+        _ if t.sum.is_some_and(|k| o.sums[k].carrier != Some((TermKind::Kl, t.site))) => {
+            format!("{draws}: log q({})", s.name)
+        }
+        _ if t.sum.is_some() => format!("{draws}: log q({}) − log {}", s.name, inside(m, o, t)),
+        _ if t.over.is_empty() => format!("{draws}: log q({0}) − log p({0})", s.name),
+        _ => format!("{draws}: log q({}) − {}log {}", s.name, averaged(m, &t.over), density(m, t.site)),
     };
-    let scope = if t.per_row { "" } else { "  global: counted once" };
+    let scope = if t.per_row || m.plate.is_none() { "" } else { "  global: counted once" };
     format!("  {sign} {:<12} {how:<46} × {}{scope}", t.name, weight(m, t.weight))
+}
+
+/// `Σ_c p(c) Π_gene p(x | c)`.
+fn inside(m: &Model, o: &Objective, t: &Term) -> String {
+    let Some(sum) = t.sum.map(|k| &o.sums[k]) else { return String::new() };
+    let sums: String = sum.sites.iter().map(|c| format!("Σ_{} ", m.sites[*c].name)).collect();
+    // Those with most axes stand outermost only as factors: the product runs over what a site lacks.
+    let factor = |i: &SiteNo| {
+        let inner = |a: &&AxisNo| {
+            sum.sites.iter().all(|c| !m.sites[*c].axes.contains(a) && !m.sites[*c].plates.contains(a))
+        };
+        let product: String = m.sites[*i]
+            .axes
+            .iter()
+            .filter(inner)
+            .filter(|a| m.sites[*i].prior.event != Some(**a))
+            .map(|a| format!("Π_{} ", m.axis_name(*a)))
+            .collect();
+        format!("{product}{}", density(m, *i))
+    };
+    let (own, rest): (Vec<&SiteNo>, Vec<&SiteNo>) = sum.factors.iter().partition(|i| sum.sites.contains(i));
+    let factors: Vec<String> = own.into_iter().chain(rest).map(factor).collect();
+    let each: Vec<&str> = sum.sites.iter().flat_map(|c| &m.sites[*c].axes).map(|a| m.axis_name(*a)).collect();
+    let each = if each.is_empty() { String::new() } else { format!(", for each {}", each.join(", ")) };
+    format!("{sums}{}{each}", factors.join(" "))
+}
+
+/// How often a term is computed because of the values that it is summed over.
+fn multiplicity(m: &Model, o: &Objective, t: &Term) -> Option<String> {
+    let sites = o.sites_of(t);
+    let size = |s: &SiteNo| match m.sites[*s].prior.event {
+        None => "2".to_owned(),
+        Some(a) => match &m.axes[a.0 as usize].source {
+            AxisSource::Knob(n) => n.to_string(),
+            AxisSource::Labels(l) => l.len().to_string(),
+            _ => format!("|{}|", m.axis_name(a)),
+        },
+    };
+    let sizes: Vec<String> = sites.iter().map(size).collect();
+    (!sites.is_empty())
+        .then(|| format!("computed for {} combinations: {}", sizes.join(" · "), names(m, sites)))
 }
 
 /// `1`, a number, or `ramp(0→1, 400 epochs)`.
@@ -81,14 +176,13 @@ fn weight(m: &Model, by: Option<crate::model::ExprId>) -> String {
     match m.expr(id).kind {
         ExprKind::Const(c) => format!("{c}"),
         ExprKind::Ramp { from, to, epochs } => format!("ramp({from}→{to}, {epochs} epochs)"),
-        _ => "an expression".into(),
+        _ => m.text(id),
     }
 }
 
 fn given(m: &Model, d: &DistExpr) -> String {
-    let mut reads: Vec<String> =
-        m.sites_read(d.params.iter().copied()).iter().map(|s| m.sites[*s].name.clone()).collect();
-    m.walk(d.params.iter().copied(), |id| match &m.expr(id).kind {
+    let mut reads: Vec<String> = m.sites_read(d.reads()).iter().map(|s| m.sites[*s].name.clone()).collect();
+    m.walk(d.reads(), |id| match &m.expr(id).kind {
         ExprKind::Field(f) => reads.push(m.fields[*f].slot.name.clone()),
         ExprKind::Param(p) => reads.push(m.params[*p].name.clone()),
         ExprKind::Stat(s) => reads.push(m.stats[*s].name.clone()),

@@ -2,7 +2,7 @@
 
 use super::merge::{Kind, Merger, Space, replace};
 use super::options::made_sure;
-use super::{GuideDef, InPlates, ModelDef, Replaced, not_compiled};
+use super::{GuideDef, InPlates, ModelDef, Replaced};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::syntax::ast::{self, GuideStmtKind, ModelStmtKind, Name, ObjectiveStmtKind};
 
@@ -27,11 +27,7 @@ impl Merger<'_> {
                     continue;
                 }
                 ModelStmtKind::Error => continue,
-                ModelStmtKind::Draw(d) => {
-                    self.program.broken.push(d.name.text.clone());
-                    self.diags.push(not_compiled(stmt.span, "`draw`"));
-                    continue;
-                }
+                ModelStmtKind::Draw(d) => (&d.name, Kind::Definition, false, ModelDef::Draw(d.clone())),
                 ModelStmtKind::Site(s) => (&s.name, Kind::Latent, s.is_override, ModelDef::Site(s.clone())),
                 ModelStmtKind::Define(d) => {
                     (&d.name, Kind::Definition, d.is_override, ModelDef::Define(d.clone()))
@@ -63,6 +59,7 @@ impl Merger<'_> {
                 self.program.dead.push(name.text.clone());
                 let (ModelDef::Site(ast::Site { dist: value, .. })
                 | ModelDef::Observe(ast::Observe { dist: value, .. })
+                | ModelDef::Draw(ast::Draw { dist: value, .. })
                 | ModelDef::Define(ast::Define { value, .. })) = &def;
                 self.sleep(value);
             } else if self.declare(space, name, is_override, kind) {
@@ -98,11 +95,7 @@ impl Merger<'_> {
                     continue;
                 }
                 GuideStmtKind::Error => continue,
-                GuideStmtKind::Draw(d) => {
-                    self.program.broken.push(d.name.text.clone());
-                    self.diags.push(not_compiled(stmt.span, "`draw`"));
-                    continue;
-                }
+                GuideStmtKind::Draw(d) => (&d.name, Kind::Definition, false, GuideDef::Draw(d.clone())),
                 GuideStmtKind::Treat(t) => {
                     (&t.name, Kind::Treatment, t.is_override, GuideDef::Treat(t.clone()))
                 }
@@ -114,11 +107,14 @@ impl Merger<'_> {
                 self.program.asleep_treatments.push(name.text.clone());
                 match &def {
                     GuideDef::Treat(ast::Treat { how: ast::Treatment::Dist(value), .. }) => self.sleep(value),
-                    GuideDef::Define(d) => {
-                        self.program.dead.push(name.text.clone());
-                        self.sleep(&d.value);
+                    GuideDef::Treat(ast::Treat { how: ast::Treatment::Strategy { args, .. }, .. }) => {
+                        args.iter().for_each(|a| self.sleep(&a.value));
                     }
-                    GuideDef::Treat(_) => {}
+                    GuideDef::Define(ast::Define { value, .. })
+                    | GuideDef::Draw(ast::Draw { dist: value, .. }) => {
+                        self.program.dead.push(name.text.clone());
+                        self.sleep(value);
+                    }
                 }
             } else if self.declare(Space::Guide, name, is_override, kind) {
                 self.guard(stmt.span);
@@ -144,12 +140,29 @@ impl Merger<'_> {
             }
             self.guard(stmt.span);
             match &stmt.kind {
-                _ if alive => self.program.objective.push(stmt.clone()),
+                _ if alive => self.live_objective(stmt),
+                ObjectiveStmtKind::Define(ast::Define { name, value, .. })
+                | ObjectiveStmtKind::Draw(ast::Draw { name, dist: value, .. }) => {
+                    self.program.dead.push(name.text.clone());
+                    self.sleep(value);
+                }
                 ObjectiveStmtKind::Weight { by: value, .. }
                 | ObjectiveStmtKind::Minimize(value)
                 | ObjectiveStmtKind::Maximize(value) => self.sleep(value),
                 _ => {}
             }
+        }
+    }
+
+    fn live_objective(&mut self, stmt: &ast::ObjectiveStmt) {
+        let (name, is_override) = match &stmt.kind {
+            ObjectiveStmtKind::Define(d) => (&d.name, d.is_override),
+            ObjectiveStmtKind::Draw(d) => (&d.name, false),
+            _ => return self.program.objective.push(stmt.clone()),
+        };
+        if self.declare(Space::Value, name, is_override, Kind::Definition) {
+            let same = |old: &ast::ObjectiveStmt| matches!(&old.kind, ObjectiveStmtKind::Define(o) if o.name.text == name.text);
+            replace(&mut self.program.objective, stmt.clone(), same);
         }
     }
 }
@@ -167,6 +180,7 @@ fn model_name(def: &ModelDef) -> Option<(&str, bool)> {
     match def {
         ModelDef::Site(s) => Some((&s.name.text, false)),
         ModelDef::Define(d) => Some((&d.name.text, false)),
+        ModelDef::Draw(d) => Some((&d.name.text, false)),
         ModelDef::Observe(o) => observed_name(&o.target).map(|n| (n.text.as_str(), true)),
     }
 }
@@ -184,5 +198,6 @@ fn guide_name(def: &GuideDef) -> &str {
     match def {
         GuideDef::Treat(t) => &t.name.text,
         GuideDef::Define(d) => &d.name.text,
+        GuideDef::Draw(d) => &d.name.text,
     }
 }

@@ -38,6 +38,8 @@ pub enum ModelDef {
     Observe(ast::Observe),
     /// A deterministic value.
     Define(ast::Define),
+    /// Noise that nothing infers.
+    Draw(ast::Draw),
 }
 
 /// A guide statement that defines a name.
@@ -47,6 +49,8 @@ pub enum GuideDef {
     Treat(ast::Treat),
     /// A deterministic value.
     Define(ast::Define),
+    /// Noise that nothing infers.
+    Draw(ast::Draw),
 }
 
 /// An option with its settled value.

@@ -86,7 +86,7 @@ fn prior_reads(site: &Site) -> Vec<ExprId> {
 }
 
 fn reads(d: &DistExpr) -> Vec<ExprId> {
-    d.params.clone()
+    d.reads().collect()
 }
 
 /// `cell × N`, or with the size if it is known.

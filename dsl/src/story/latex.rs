@@ -97,6 +97,9 @@ impl Writer<'_> {
                 let (target, dist) = (self.tex.expr(&observe.target), self.tex.expr(&observe.dist));
                 format!(r"{target} &\sim {dist}{}{each}", self.cond(&observe.cond))
             }
+            ModelDef::Draw(draw) => {
+                format!(r"{} &\sim {}{each}", self.tex.value(&draw.name.text), self.tex.expr(&draw.dist))
+            }
             ModelDef::Define(define) => {
                 let name = self.tex.value(&define.name.text);
                 format!("{name} &= {}", self.tex.expr(&define.value))
@@ -113,6 +116,10 @@ impl Writer<'_> {
                 };
                 let name = self.tex.value(&t.name.text);
                 format!(r"{name} &\sim_q {how}{}{}", self.cond(&t.cond), self.for_each(&s.plates))
+            }
+            GuideDef::Draw(d) => {
+                let each = self.for_each(&s.plates);
+                format!(r"{} &\sim {}{each}", self.tex.value(&d.name.text), self.tex.expr(&d.dist))
             }
             GuideDef::Define(d) => {
                 format!("{} &= {}", self.tex.value(&d.name.text), self.tex.expr(&d.value))

@@ -1,5 +1,6 @@
 //! Calls: of families, nets, functions, layers and the language's own functions.
 
+use super::words::SITE_WORDS;
 use super::{Block, Checker, Scope, Value, is_name, numeric};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Reduction;
@@ -53,30 +54,13 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
 
 /// Layers and other words that are called.
 const LAYERS: [&str; 3] = ["mlp", "linear", "embed"];
-const OTHERS: [&str; 9] = ["softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed"];
+const OTHERS: [&str; 20] = [
+    "softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed", "argmax", "argmin", "prob",
+    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture",
+];
 
 /// Words of the language that this version parses and does not compile.
-const LATER: [&str; 19] = [
-    "argmax",
-    "prob",
-    "sample",
-    "logp",
-    "logq",
-    "kl",
-    "cosine",
-    "present",
-    "linspace",
-    "uniform",
-    "pool",
-    "attention",
-    "conv_tower",
-    "split_mlp",
-    "gcn",
-    "Mixture",
-    "mc",
-    "average",
-    "argmin",
-];
+const LATER: [&str; 8] = ["present", "pool", "attention", "conv_tower", "split_mlp", "gcn", "mc", "average"];
 
 /// Whether a call of this name means something without any declaration.
 pub(crate) fn is_builtin(name: &str) -> bool {
@@ -91,9 +75,8 @@ pub(crate) fn is_builtin(name: &str) -> bool {
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
-        if let Some(given) = call.given.first() {
-            self.diags.push(not_compiled(given.span, "`given` in a source"));
-            return Value::Error;
+        if !call.given.is_empty() {
+            return self.given(call, span, scope);
         }
         if let Some(filter) = &call.filter
             && !is_name(&call.callee).is_some_and(|n| REDUCTIONS.iter().any(|r| r.0 == n.text))
@@ -123,8 +106,17 @@ impl Checker<'_> {
         if let Some(&(_, elem, rule)) = FUNCTIONS.iter().find(|f| f.0 == name) {
             return self.elementwise(elem, rule, call, span, scope);
         }
+        if let Some(&word) = SITE_WORDS.iter().find(|w| w.word() == name) {
+            return self.site_word(word, call, span, scope);
+        }
         match name {
             "softmax" => self.softmax(call, span, scope),
+            "argmax" => self.argmax(false, call, span, scope),
+            "argmin" => self.argmax(true, call, span, scope),
+            "uniform" => self.uniform(call, span, scope),
+            "linspace" => self.linspace(call, span, scope),
+            "cosine" => self.cosine(call, span, scope),
+            "Mixture" => self.mixture(call, span, scope),
             "clamp" => self.clamp(call, span, scope),
             "select" => self.select(call, span, scope),
             "stop" => match self.one(call, span, scope) {
@@ -217,7 +209,13 @@ impl Checker<'_> {
     }
 
     /// `n` numbers by position and nothing else.
-    fn exactly(&mut self, call: &Call, n: usize, span: Span, scope: &mut Scope) -> Option<Vec<ExprId>> {
+    pub(super) fn exactly(
+        &mut self,
+        call: &Call,
+        n: usize,
+        span: Span,
+        scope: &mut Scope,
+    ) -> Option<Vec<ExprId>> {
         if let Some(arg) = call.args.iter().chain(&call.conditions).find(|a| a.name.is_some()) {
             let name = arg.name.as_ref().map_or("", |n| n.text.as_str());
             self.report(Code::E0405, format!("this function has no argument called `{name}`"), arg.span, "");

@@ -50,7 +50,7 @@ impl Checker<'_> {
             Ok(event) => event,
             Err(()) => return Value::Error,
         };
-        Value::Dist(DistExpr { family, set, params, event, span })
+        Value::Dist(DistExpr { family, set, params, event, mixture: None, span })
     }
 
     /// Arguments with their names: as written, or by position where every one is a literal and the family allows it.
@@ -308,8 +308,14 @@ impl Checker<'_> {
                 }
             }
         }
-        let allowed: Vec<AxisNo> = axes.iter().chain(plates).copied().chain(d.event).collect();
-        for id in d.params.clone() {
+        let own = d.mixture.map(|m| m.axis);
+        if let Some(k) = own.filter(|k| axes.contains(k)) {
+            let k = self.model.axis_name(k).to_owned();
+            self.report(Code::E0302, format!("`{name}` and its mixture share axis `{k}`"), d.span, "");
+            return false;
+        }
+        let allowed: Vec<AxisNo> = axes.iter().chain(plates).copied().chain(d.event).chain(own).collect();
+        for id in d.reads().collect::<Vec<_>>() {
             let t = self.ty(id).clone();
             if let Some(axis) = t.axes.iter().find(|a| !allowed.contains(a)) {
                 let a = self.model.axis_name(*axis).to_owned();

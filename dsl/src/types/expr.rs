@@ -73,17 +73,22 @@ impl Checker<'_> {
     /// Evaluates an expression that takes part in arithmetic: not a category, not missing.
     pub(super) fn eval_number(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<ExprId> {
         let id = self.eval_expr(e, scope)?;
+        self.number(id, e.span)
+    }
+
+    /// A value that takes part in arithmetic: not a category, not missing.
+    pub(super) fn number(&mut self, id: ExprId, span: Span) -> Option<ExprId> {
         let t = self.ty(id).clone();
         if t.covariates || t.support == Support::Category {
             let what = if t.covariates { "covariates only condition" } else { "a category is not a number" };
-            let d = Diagnostic::new(Code::E0410, what).at(e.span, format!("this is {}", self.show_ty(&t)));
+            let d = Diagnostic::new(Code::E0410, what).at(span, format!("this is {}", self.show_ty(&t)));
             self.diags.push(
                 d.help("use it as an index (`theta[batch]`), or after the bar of a net (`f(z | batch)`)"),
             );
             return None;
         }
         if t.may_miss {
-            let d = Diagnostic::new(Code::E0406, "values may be missing here").at(e.span, self.show_ty(&t));
+            let d = Diagnostic::new(Code::E0406, "values may be missing here").at(span, self.show_ty(&t));
             self.diags.push(d.help("say what a missing value counts as: `fill(y, 0)`"));
             return None;
         }
@@ -117,6 +122,12 @@ impl Checker<'_> {
             }
             if self.model_has(&n.text) {
                 return self.model_name(n, scope);
+            }
+            if matches!(scope.block, Block::Objective | Block::Output) && self.objective_has(&n.text) {
+                return self.objective_name(n, scope);
+            }
+            if scope.block != Block::Stat && self.is_partly(&n.text) {
+                return self.partly_observed(n, scope);
             }
             if let Some(&f) = self.fields.get(&n.text) {
                 return self.field(n, f, scope);
@@ -181,7 +192,7 @@ impl Checker<'_> {
         Value::Error
     }
 
-    fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {
+    pub(super) fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {
         let t = self.model.fields[f].ty.clone();
         if scope.block != Block::Stat {
             let mut plates = self.program_plates();

@@ -26,6 +26,7 @@ impl Checker<'_> {
         if !self.diags.has_errors() {
             self.unused();
             self.untrained();
+            self.stopped();
         }
     }
 
@@ -65,16 +66,49 @@ impl Checker<'_> {
         }
     }
 
+    /// E0514: parameters and nets that the objective reads only where gradients stop.
+    fn stopped(&mut self) {
+        let roots = self.model.roots();
+        let read = self.learned(roots.clone());
+        let mut moved = BTreeSet::new();
+        let mut seen = vec![false; self.model.exprs.len()];
+        let mut stack = roots;
+        while let Some(id) = stack.pop() {
+            let blocks = matches!(self.model.expr(id).kind, ExprKind::Stop(_) | ExprKind::Draw(_));
+            if blocks || std::mem::replace(&mut seen[id.0 as usize], true) {
+                continue;
+            }
+            moved.extend(self.learned_by(id));
+            stack.extend(self.model.operands(id));
+        }
+        for name in read.difference(&moved) {
+            let param =
+                self.program.params.iter().find(|p| p.name.text == *name && !p.frozen).map(|p| p.name.span);
+            let net = self.program.nets.iter().find(|n| n.name.text == *name).map(|n| n.name.span);
+            let Some(span) = param.or(net) else { continue };
+            let what = if param.is_some() { "parameter" } else { "net" };
+            let d =
+                Diagnostic::new(Code::E0514, format!("{what} `{name}` is read only where gradients stop"));
+            let d = d.at(span, "it would never change");
+            self.diags.push(d.help("use it elsewhere too, or write `frozen param`"));
+        }
+    }
+
     /// Names of the parameters and nets with parameters that the roots and the latents they read depend on.
     pub(super) fn learned(&self, roots: Vec<ExprId>) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
-        self.model.walk(roots, |id| match &self.model.expr(id).kind {
-            ExprKind::Param(p) => drop(names.insert(self.model.params[*p].name.clone())),
-            ExprKind::Layer(Layer::Linear { path, .. } | Layer::Embed { path, .. }) => {
-                names.extend(path.split('.').next().map(str::to_owned));
-            }
-            _ => {}
-        });
+        self.model.walk(roots, |id| names.extend(self.learned_by(id)));
         names
+    }
+
+    /// The parameter or net that an expression reads by itself.
+    fn learned_by(&self, id: ExprId) -> Option<String> {
+        match &self.model.expr(id).kind {
+            ExprKind::Param(p) => Some(self.model.params[*p].name.clone()),
+            ExprKind::Layer(Layer::Linear { path, .. } | Layer::Embed { path, .. }) => {
+                path.split('.').next().map(str::to_owned)
+            }
+            _ => None,
+        }
     }
 }

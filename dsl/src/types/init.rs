@@ -115,7 +115,7 @@ impl Checker<'_> {
     }
 
     /// A value in the declared support (mapped to the unconstrained scale), or a sampler on that scale.
-    fn init(&mut self, e: &ast::Expr, support: Support) -> Option<Init> {
+    pub(super) fn init(&mut self, e: &ast::Expr, support: Support) -> Option<Init> {
         if let ast::ExprKind::Call(call) = &e.kind
             && let Some(name) = is_name(&call.callee)
         {

@@ -13,6 +13,13 @@ impl Checker<'_> {
     /// Whether each element of a field, or of a part of one, is known; none for a value that cannot miss.
     pub(super) fn known(&mut self, id: ExprId) -> Option<ExprId> {
         let e = self.model.expr(id).clone();
+        // A site that the guide infers where its field is missing.
+        if let ExprKind::Site(s) = e.kind
+            && let Some(f) = self.model.sites[s].observed
+        {
+            let t = Ty::new(self.model.fields[f].ty.axes.clone(), Support::Bool);
+            return Some(self.push(ExprKind::Known(f), t, e.span));
+        }
         if !e.ty.may_miss {
             return None;
         }

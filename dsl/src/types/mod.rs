@@ -14,6 +14,7 @@ mod finish;
 mod init;
 mod layer;
 mod mask;
+mod mixture;
 mod names;
 mod objective;
 mod reduce;
@@ -21,6 +22,8 @@ mod replace;
 mod stmt;
 mod subset;
 pub mod train;
+mod treat;
+mod words;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::ty::{self, AxisNo, Ty};
@@ -106,6 +109,8 @@ pub(crate) struct Scope {
     path: Option<String>,
     /// Axis variables of the net or function being expanded.
     axis_vars: BTreeMap<String, AxisNo>,
+    /// The axis that a definition declares on its left, for functions that make an array along it.
+    wanted: Option<AxisNo>,
     /// How often each layer kind stands in the expression at hand, and how many were seen.
     repeats: BTreeMap<String, (usize, usize)>,
 }
@@ -113,7 +118,8 @@ pub(crate) struct Scope {
 impl Scope {
     fn new(block: Block, plates: Vec<AxisNo>) -> Self {
         let (locals, axis_vars, repeats) = (vec![], BTreeMap::new(), BTreeMap::new());
-        Self { block, plates, locals, in_net: false, dead: false, path: None, axis_vars, repeats }
+        let (in_net, dead, path, wanted) = (false, false, None, None);
+        Self { block, plates, locals, in_net, dead, path, axis_vars, wanted, repeats }
     }
 }
 
@@ -123,6 +129,7 @@ pub(crate) enum Space {
     Model,
     Guide,
     Stat,
+    Objective,
     Call,
 }
 

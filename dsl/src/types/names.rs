@@ -110,6 +110,7 @@ impl Checker<'_> {
             || self.program.params.iter().any(|p| p.name.text == name)
             || self.program.stats.iter().any(|s| s.name.text == name)
             || self.guide_has(name)
+            || self.objective_has(name)
             || self.is_silent(name)
     }
 
@@ -122,26 +123,31 @@ impl Checker<'_> {
         for s in &p.guide {
             match &s.stmt {
                 crate::resolve::GuideDef::Define(d) => exprs.push(&d.value),
-                crate::resolve::GuideDef::Treat(t) => {
-                    if let ast::Treatment::Dist(e) = &t.how {
-                        exprs.push(e);
-                    }
-                }
+                crate::resolve::GuideDef::Draw(d) => exprs.push(&d.dist),
+                crate::resolve::GuideDef::Treat(t) => match &t.how {
+                    ast::Treatment::Dist(e) => exprs.push(e),
+                    ast::Treatment::Strategy { args, .. } => exprs.extend(args.iter().map(|a| &a.value)),
+                },
             }
         }
         for s in &p.objective {
-            if let ast::ObjectiveStmtKind::Weight { by, .. } = &s.kind {
-                exprs.push(by);
+            match &s.kind {
+                ast::ObjectiveStmtKind::Weight { by: e, .. }
+                | ast::ObjectiveStmtKind::Minimize(e)
+                | ast::ObjectiveStmtKind::Maximize(e)
+                | ast::ObjectiveStmtKind::Define(ast::Define { value: e, .. })
+                | ast::ObjectiveStmtKind::Draw(ast::Draw { dist: e, .. }) => exprs.push(e),
+                _ => {}
             }
         }
         let sites = p.model.iter().filter_map(|s| match &s.stmt {
             crate::resolve::ModelDef::Site(s) => s.cond.as_ref(),
             crate::resolve::ModelDef::Observe(o) => o.cond.as_ref(),
-            crate::resolve::ModelDef::Define(_) => None,
+            crate::resolve::ModelDef::Define(_) | crate::resolve::ModelDef::Draw(_) => None,
         });
         let guides = p.guide.iter().filter_map(|s| match &s.stmt {
             crate::resolve::GuideDef::Treat(t) => t.cond.as_ref(),
-            crate::resolve::GuideDef::Define(_) => None,
+            crate::resolve::GuideDef::Define(_) | crate::resolve::GuideDef::Draw(_) => None,
         });
         exprs.extend(sites.chain(guides).flat_map(|c| std::iter::once(&c.condition).chain(&c.otherwise)));
         exprs.extend(p.plate_weights.values().flatten());
@@ -173,5 +179,6 @@ fn value_of(def: &crate::resolve::ModelDef) -> &ast::Expr {
         crate::resolve::ModelDef::Site(s) => &s.dist,
         crate::resolve::ModelDef::Observe(o) => &o.dist,
         crate::resolve::ModelDef::Define(d) => &d.value,
+        crate::resolve::ModelDef::Draw(d) => &d.dist,
     }
 }

@@ -44,7 +44,7 @@ impl Checker<'_> {
             let mut fine = over.len() == call.over.len();
             for (a, at) in &over {
                 let name = self.model.axis_name(*a).to_owned();
-                if scope.plates.contains(a) {
+                if scope.plates.contains(a) && scope.block != Block::Objective {
                     let d = Diagnostic::new(
                         Code::E0313,
                         format!("`{name}` is the enclosing plate and cannot be reduced inside it"),
@@ -91,7 +91,7 @@ impl Checker<'_> {
         span: Span,
         scope: &mut Scope,
     ) -> Value {
-        if call.over.is_empty() {
+        if call.over.is_empty() && call.filter.is_none() {
             if let Some(v) = self.guide_moment(name, call, span, scope) {
                 return v;
             }
@@ -111,13 +111,26 @@ impl Checker<'_> {
         let bare = Call { over: vec![], filter: None, ..call.clone() };
         let Some(x) = self.one(&bare, span, scope) else { return Value::Error };
         let Some(axes) = self.reduced_axes(x, over, call, span, scope) else { return Value::Error };
-        if let Some(filter) = &call.filter {
-            let found = self.filtered(kind, x, filter, &axes, span, scope);
-            return found.map_or(Value::Error, Value::Expr);
+        let rows = self.model.plate.filter(|p| scope.block == Block::Objective && axes.contains(p));
+        let value = match &call.filter {
+            Some(filter) => match self.filtered(kind, x, filter, &axes, span, scope) {
+                Some(id) => id,
+                None => return Value::Error,
+            },
+            None => {
+                let left = self.ty(x).axes.iter().copied().filter(|a| !axes.contains(a)).collect();
+                let t = Ty::new(left, self.reduced_support(kind, x));
+                self.push(ExprKind::Reduce { kind, arg: x, over: axes }, t, span)
+            }
+        };
+        match (kind, rows) {
+            // Of all rows the minibatch shows some.
+            (Reduction::Plain(ReduceKind::Sum), Some(_)) => {
+                let scale = self.push(ExprKind::RowScale, Ty::scalar(Support::Positive), span);
+                Value::Expr(self.operator(ast::BinaryOp::Mul, value, scale, span))
+            }
+            _ => Value::Expr(value),
         }
-        let left = self.ty(x).axes.iter().copied().filter(|a| !axes.contains(a)).collect();
-        let t = Ty::new(left, self.reduced_support(kind, x));
-        Value::Expr(self.push(ExprKind::Reduce { kind, arg: x, over: axes }, t, span))
     }
 
     pub(super) fn reduced_support(&self, kind: Reduction, x: ExprId) -> Support {

@@ -5,8 +5,8 @@ use super::{Block, Checker, Scope, Space, Value, is_name};
 use crate::compiled::AxisSource;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
-use crate::model::{DistExpr, ExprKind, Site};
-use crate::resolve::{GuideDef, InPlates, ModelDef, not_compiled};
+use crate::model::{DistExpr, ExprKind, Site, SiteNo, Treat};
+use crate::resolve::{GuideDef, InPlates, ModelDef};
 use crate::source::Span;
 use crate::syntax::ast::{self, Name, Treatment};
 use distributions::Support;
@@ -22,13 +22,20 @@ impl Checker<'_> {
             let Some(plates) = self.plates_of(s) else { continue };
             let scope = Scope::new(Block::Model, plates);
             match &s.stmt {
-                ModelDef::Observe(o) => self.guarded(s.span, |c| c.observe(s, o)),
+                ModelDef::Observe(o) => match is_name(&o.target).filter(|n| self.is_partly(&n.text)) {
+                    Some(n) => drop(self.guarded(s.span, |c| c.partly_observed(n, &scope))),
+                    None => drop(self.guarded(s.span, |c| c.observe(s, o))),
+                },
                 def => drop(defined(def).map(|name| self.model_name(name, &scope))),
             }
         }
         for s in &self.program.guide {
             match &s.stmt {
                 GuideDef::Treat(t) => self.guarded(s.span, |c| c.treat(s, t)),
+                GuideDef::Draw(d) => {
+                    let Some(plates) = self.guide_plates_of(s) else { continue };
+                    self.guide_name(&d.name, &Scope::new(Block::Guide, plates));
+                }
                 GuideDef::Define(d) => {
                     let Some(plates) = self.guide_plates_of(s) else { continue };
                     self.guide_name(&d.name, &Scope::new(Block::Guide, plates));
@@ -93,6 +100,7 @@ impl Checker<'_> {
         self.guarded(s.span, |c| match &s.stmt {
             ModelDef::Site(site) => c.site(site, plates, s.span),
             ModelDef::Define(d) => c.define(d, Block::Model, plates),
+            ModelDef::Draw(d) => c.draw(d, &Scope::new(Block::Model, plates), s.span),
             ModelDef::Observe(_) => Value::Error,
         })
     }
@@ -131,7 +139,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn guide_has(&self, name: &str) -> bool {
-        self.program.guide.iter().any(|s| matches!(&s.stmt, GuideDef::Define(d) if d.name.text == name))
+        self.program.guide.iter().any(|s| defined_in_guide(&s.stmt).is_some_and(|n| n.text == name))
     }
 
     /// The value of a site or definition of the model, read from `scope`.
@@ -159,18 +167,20 @@ impl Checker<'_> {
 
     /// The value of a guide's own definition.
     pub(super) fn guide_name(&mut self, n: &Name, scope: &Scope) -> Value {
-        let found = self
-            .program
-            .guide
-            .iter()
-            .find(|s| matches!(&s.stmt, GuideDef::Define(d) if d.name.text == n.text));
-        let Some(InPlates { stmt: GuideDef::Define(d), .. }) = found else { return Value::Error };
+        let found =
+            self.program.guide.iter().find(|s| defined_in_guide(&s.stmt).is_some_and(|d| d.text == n.text));
         let Some(s) = found else { return Value::Error };
         let Some(plates) = self.guide_plates_of(s) else { return Value::Error };
         if let Some(p) = plates.iter().find(|p| !scope.plates.contains(p)) {
             return self.outside_plate(n, *p);
         }
-        self.lazily(Space::Guide, n, |c| c.guarded(s.span, |c| c.define(d, Block::Guide, plates)))
+        self.lazily(Space::Guide, n, |c| {
+            c.guarded(s.span, |c| match &s.stmt {
+                GuideDef::Define(d) => c.define(d, Block::Guide, plates),
+                GuideDef::Draw(d) => c.draw(d, &Scope::new(Block::Guide, plates), s.span),
+                GuideDef::Treat(_) => Value::Error,
+            })
+        })
     }
 
     /// The value of a latent site by name, if there is one.
@@ -179,9 +189,10 @@ impl Checker<'_> {
         self.program.model.iter().any(is_site).then(|| self.model_name(n, scope))
     }
 
-    fn define(&mut self, d: &ast::Define, block: Block, plates: Vec<AxisNo>) -> Value {
+    pub(super) fn define(&mut self, d: &ast::Define, block: Block, plates: Vec<AxisNo>) -> Value {
         let mut scope = Scope::new(block, plates);
         let declared = self.all_axes(&d.axes, &scope);
+        scope.wanted = declared.as_deref().and_then(|d| if let [only] = d { Some(*only) } else { None });
         let value = self.eval(&d.value, &mut scope);
         let Some(declared) = declared else { return Value::Error };
         if let Some(name) = d.axes.iter().zip(&declared).find(|(_, a)| scope.plates.contains(a)).map(|x| x.0)
@@ -217,7 +228,7 @@ impl Checker<'_> {
         value
     }
 
-    fn own_axes(&mut self, names: &[Name], plates: &[AxisNo]) -> Option<Vec<AxisNo>> {
+    pub(super) fn own_axes(&mut self, names: &[Name], plates: &[AxisNo]) -> Option<Vec<AxisNo>> {
         let axes = self.all_axes(names, &Scope::new(Block::Model, plates.to_vec()));
         for name in names {
             if self.model.find_axis(&name.text).is_some_and(|a| plates.contains(&a)) {
@@ -233,7 +244,7 @@ impl Checker<'_> {
         self.diags.push(Diagnostic::new(Code::E0309, what).at(name.span, "leave this out"));
     }
 
-    fn dist(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<DistExpr> {
+    pub(super) fn dist(&mut self, e: &ast::Expr, scope: &mut Scope) -> Option<DistExpr> {
         match self.eval(e, scope) {
             Value::Dist(d) => Some(d),
             Value::Error => None,
@@ -270,28 +281,30 @@ impl Checker<'_> {
             cond,
             guide_cond: None,
             weight,
+            treat: None,
+            ignored: false,
             span,
             guide_span: None,
         });
         Value::Expr(self.push(ExprKind::Site(no), ty, site.name.span))
     }
 
-    fn observe(&mut self, s: &InPlates<ModelDef>, o: &ast::Observe) {
-        let Some(target) = observed_name(&o.target) else { return };
-        let Some(plates) = self.plates_of(s) else { return };
+    pub(super) fn observe(&mut self, s: &InPlates<ModelDef>, o: &ast::Observe) -> Option<SiteNo> {
+        let target = observed_name(&o.target)?;
+        let plates = self.plates_of(s)?;
         let Some(&field) = self.fields.get(&target.text) else {
-            return self.nothing_to_observe(target);
+            self.nothing_to_observe(target);
+            return None;
         };
         let field_ty = self.model.fields[field].ty.clone();
         let whole = is_name(&o.target).is_some();
-        let Value::Expr(seen) = self.eval(&o.target, &mut Scope::new(Block::Model, plates.clone())) else {
-            return;
-        };
         let mut scope = Scope::new(Block::Model, plates.clone());
-        let Some(mut dist) = self.dist(&o.dist, &mut scope) else { return };
+        let seen = if whole { self.field(target, field, &scope) } else { self.eval(&o.target, &mut scope) };
+        let Value::Expr(seen) = seen else { return None };
+        let mut dist = self.dist(&o.dist, &mut scope)?;
         let axes: Vec<AxisNo> = self.ty(seen).local(&plates);
         if !self.fit_to_site(&mut dist, &target.text, &axes, &plates, target.span) {
-            return;
+            return None;
         }
         let (fits, doubtful) = observable(field_ty.support, dist.family.support());
         let family = dist.family.name();
@@ -328,10 +341,13 @@ impl Checker<'_> {
             cond,
             guide_cond: None,
             weight,
+            treat: None,
+            ignored: false,
             span: s.span,
             guide_span: None,
         };
         self.model.sites.push(site);
+        Some(self.model.sites.len() - 1)
     }
 
     /// `observe` of what is no field.
@@ -380,23 +396,16 @@ impl Checker<'_> {
             self.model.sites[no].guide_span = Some(s.span);
         }
         let Some(plates) = self.guide_plates_of(s) else { return };
-        let dist = match &t.how {
-            Treatment::Dist(e) => e,
-            Treatment::Strategy { strategy, span, .. } => {
-                self.diags.push(not_compiled(*span, &format!("the guide's `{}`", strategy.word())));
-                if self.model.find_site(&t.name.text).is_none() {
-                    self.guide_of_nothing(t);
-                }
-                return;
-            }
-        };
         let Some(no) = self.model.find_site(&t.name.text) else {
             self.guide_of_nothing(t);
-            // Mistakes in the distribution itself show too.
-            self.dist(dist, &mut Scope::new(Block::Guide, plates));
+            if let Treatment::Dist(dist) = &t.how {
+                // Mistakes in the distribution itself show too.
+                self.dist(dist, &mut Scope::new(Block::Guide, plates));
+            }
             return;
         };
-        if self.model.sites[no].observed.is_some() {
+        let partly = self.is_partly(&t.name.text);
+        if self.model.sites[no].observed.is_some() && !partly {
             let d = Diagnostic::new(
                 Code::E0510,
                 format!("`{}` is observed and cannot be drawn in the guide", t.name.text),
@@ -419,13 +428,27 @@ impl Checker<'_> {
             let (here, there) = (shown(self, &plates), shown(self, &self.model.sites[no].plates));
             self.diags.push(d.at(t.name.span, here).also(self.model.sites[no].span, there));
         }
-        let plates = self.model.sites[no].plates.clone();
-        let Some(mut guide) = self.dist(dist, &mut Scope::new(Block::Guide, plates.clone())) else { return };
-        let axes = self.model.sites[no].axes.clone();
-        self.model.sites[no].guide_cond = self.site_cond(t.cond.as_ref(), Block::Guide, &plates, &axes);
-        if self.fit_to_site(&mut guide, &t.name.text, &axes, &plates, t.name.span) {
-            self.model.sites[no].guide = Some(guide);
+        self.model.sites[no].guide_cond =
+            self.site_cond(t.cond.as_ref(), Block::Guide, &plates, &self.model.sites[no].axes.clone());
+        match &t.how {
+            Treatment::Dist(dist) => {
+                if let Some(guide) = self.guide_dist(no, dist, t.name.span) {
+                    self.model.sites[no].guide = Some(guide);
+                    self.model.sites[no].treat = Some(Treat::Explicit);
+                }
+            }
+            Treatment::Strategy { strategy, args, span } => {
+                self.model.sites[no].treat = self.strategy(no, *strategy, args, *span, partly);
+            }
         }
+    }
+
+    /// The distribution that a guide gives to a site.
+    pub(super) fn guide_dist(&mut self, no: SiteNo, dist: &ast::Expr, at: Span) -> Option<DistExpr> {
+        let site = &self.model.sites[no];
+        let (name, plates, axes) = (site.name.clone(), site.plates.clone(), site.axes.clone());
+        let mut guide = self.dist(dist, &mut Scope::new(Block::Guide, plates.clone()))?;
+        self.fit_to_site(&mut guide, &name, &axes, &plates, at).then_some(guide)
     }
 
     fn guide_of_nothing(&mut self, t: &ast::Treat) {
@@ -472,7 +495,7 @@ pub(super) fn observed_name(target: &ast::Expr) -> Option<&Name> {
 }
 
 /// The type of a site's value.
-fn site_ty(d: &DistExpr, plates: &[AxisNo], axes: &[AxisNo]) -> Ty {
+pub(super) fn site_ty(d: &DistExpr, plates: &[AxisNo], axes: &[AxisNo]) -> Ty {
     let support = d.family.support();
     let of = matches!(support, Support::Simplex | Support::Category).then_some(d.event).flatten();
     Ty { of, ..Ty::new(plates.iter().chain(axes).copied().collect(), support) }
@@ -483,6 +506,16 @@ pub(super) fn defined(def: &ModelDef) -> Option<&Name> {
     match def {
         ModelDef::Site(s) => Some(&s.name),
         ModelDef::Define(d) => Some(&d.name),
+        ModelDef::Draw(d) => Some(&d.name),
         ModelDef::Observe(_) => None,
+    }
+}
+
+/// The guide's own name that a statement gives a value to.
+pub(super) fn defined_in_guide(def: &GuideDef) -> Option<&Name> {
+    match def {
+        GuideDef::Define(d) => Some(&d.name),
+        GuideDef::Draw(d) => Some(&d.name),
+        GuideDef::Treat(_) => None,
     }
 }

@@ -250,24 +250,38 @@ impl World<'_> {
 
     /// Made-up values of every variable of a lowered graph.
     pub fn variables(&self, l: &Lowered) -> Variables<f64> {
-        let mut variables = Variables::new();
-        for v in &l.variables {
+        stored(&self.parameters(l))
+    }
+
+    /// The same by name.
+    pub fn parameters(&self, l: &Lowered) -> BTreeMap<String, Vec<f64>> {
+        let of = |v: &dsl::VariableSpec| {
             let n: usize = v.dims.iter().map(|d| d.size).product();
             let name = (self.canonical)(&v.name);
             let value = |i| {
                 let x = 0.2 * (noise(&name, &[i]) - 0.5);
                 if v.name.ends_with("running_var") || v.name.contains(".var") { x + 1.0 } else { x }
             };
-            variables.set(&v.name, (0..n).map(value).collect());
-        }
-        variables
+            (v.name.clone(), (0..n).map(value).collect())
+        };
+        l.variables.iter().map(of).collect()
     }
 
     /// Every output of a lowered graph, for the given rows of the data.
     pub fn run(&self, l: &Lowered, rows: &[usize]) -> BTreeMap<String, Vec<f64>> {
+        self.run_at(l, rows, &self.parameters(l))
+    }
+
+    /// Likewise at given values of the variables.
+    pub fn run_at(
+        &self,
+        l: &Lowered,
+        rows: &[usize],
+        at: &BTreeMap<String, Vec<f64>>,
+    ) -> BTreeMap<String, Vec<f64>> {
         let names: Vec<String> = l.graph.outputs().iter().map(|o| o.0.clone()).collect();
         let wanted: Vec<_> = l.graph.outputs().iter().map(|o| o.1).collect();
-        names.into_iter().zip(self.values(l, &l.graph, &wanted, rows, &self.variables(l))).collect()
+        names.into_iter().zip(self.values(l, &l.graph, &wanted, rows, &stored(at))).collect()
     }
 
     /// Values of nodes of `graph`, which has the inputs and variables of the lowered one.
@@ -295,4 +309,10 @@ impl World<'_> {
 
 pub fn same(name: &str) -> String {
     name.to_owned()
+}
+
+fn stored(values: &BTreeMap<String, Vec<f64>>) -> Variables<f64> {
+    let mut variables = Variables::new();
+    values.iter().for_each(|(name, v)| variables.set(name, v.clone()));
+    variables
 }

@@ -78,6 +78,7 @@ mod tests {
             loss: None,
             terms: vec![],
             output_axes: BTreeMap::new(),
+            output_labels: BTreeMap::new(),
             random_outputs: Default::default(),
             streams: BTreeMap::new(),
             origins: vec![],

@@ -13,6 +13,8 @@ pub struct NamedArray {
     pub shape: Vec<usize>,
     /// The elements.
     pub values: Vec<f32>,
+    /// If the elements are numbers of labels, those labels.
+    pub labels: Option<Vec<String>>,
 }
 
 impl NamedArray {
@@ -40,6 +42,7 @@ mod tests {
             axes: vec!["cell".into(), "latent".into()],
             shape: vec![2, 3],
             values: (0..6).map(|v| v as f32).collect(),
+            labels: None,
         };
         assert_eq!(a.to_ndarray()[[1, 0]], 3.0);
         assert_eq!(a.row_len(), 3);

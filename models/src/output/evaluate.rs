@@ -10,6 +10,7 @@ use crate::init::add_missing;
 use crate::train::{Fit, Measures, ObjectivePass};
 use crate::trained::Trained;
 use autodiff_runtime::{StepKey, Variables};
+use dsl::AxisSource;
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Mode, Purpose, Request};
 use std::collections::BTreeMap;
@@ -68,7 +69,10 @@ impl Evaluation<'_> {
         let passes = if lowered.random_outputs.is_empty() { 1 } else { samples.max(1) };
         let mut collected: Vec<Collected> = names
             .iter()
-            .map(|name| Collected::new(name, &lowered, self.trained.model.compiled().plate()))
+            .map(|name| Collected {
+                labels: lowered.output_labels.get(name).map(|axis| self.labels_of(axis)),
+                ..Collected::new(name, &lowered, self.trained.model.compiled().plate())
+            })
             .collect();
         let order: Vec<u32> = (0..n as u32).collect();
         let gatherer = Gatherer::new(&dataset, &self.trained.stats, &lowered);
@@ -82,7 +86,8 @@ impl Evaluation<'_> {
                 if let Err(e) = prepared.exe.run(&mut variables, &batch.feeds(), key) {
                     return ControlFlow::Break(run_error(&self.trained.model, &prepared.lowered, &e));
                 }
-                for c in &mut collected {
+                // Labels are not averaged: those of the first pass stand.
+                for c in collected.iter_mut().filter(|c| pass == 0 || c.labels.is_none()) {
                     c.take(prepared, batch.rows[0] as usize, batch.rows.len(), n);
                 }
                 ControlFlow::Continue(())
@@ -135,6 +140,17 @@ impl Evaluation<'_> {
         Ok(prepared)
     }
 
+    /// The labels of an axis in order; none that are known give none.
+    fn labels_of(&self, axis: &str) -> Vec<String> {
+        let known = &self.trained.vocabularies;
+        let source = self.trained.model.compiled().axes().iter().find(|a| a.name == axis).map(|a| &a.source);
+        match source {
+            Some(AxisSource::Labels(labels)) => labels.clone(),
+            Some(AxisSource::Category(field)) => known.categories.get(field).cloned().unwrap_or_default(),
+            _ => known.axes.get(axis).cloned().unwrap_or_default(),
+        }
+    }
+
     /// The number that a held field takes: the code of a label, or a number. `None` for a name that is no field.
     fn value_of(&self, name: &str, value: &str) -> Result<Option<f32>, Error> {
         if let Some(labels) = self.trained.vocabularies.categories.get(name) {
@@ -169,6 +185,7 @@ struct Collected {
     by_row: bool,
     own_shape: Vec<usize>,
     sums: Vec<f64>,
+    labels: Option<Vec<String>>,
 }
 
 impl Collected {
@@ -182,7 +199,7 @@ impl Collected {
             }
             None => vec![],
         };
-        Self { name: name.to_owned(), axes, by_row, own_shape, sums: vec![] }
+        Self { name: name.to_owned(), axes, by_row, own_shape, sums: vec![], labels: None }
     }
 
     fn take(&mut self, prepared: &Prepared, first_row: usize, rows: usize, n: usize) {
@@ -207,8 +224,9 @@ impl Collected {
         if self.by_row {
             shape.insert(0, self.sums.len() / width.max(1));
         }
+        let passes = if self.labels.is_some() { 1 } else { passes };
         let values = self.sums.iter().map(|s| (s / passes as f64) as f32).collect();
-        NamedArray { name: self.name, axes: self.axes, shape, values }
+        NamedArray { name: self.name, axes: self.axes, shape, values, labels: self.labels }
     }
 }
 

@@ -123,7 +123,12 @@ pub fn additions(
     out
 }
 
+/// Numbers, or the labels that they stand for.
 fn column(array: &NamedArray) -> Column {
+    if let Some(labels) = array.labels.as_ref().filter(|l| !l.is_empty()) {
+        let codes = array.values.iter().map(|v| *v as i32).collect();
+        return Column::new(Values::Categorical { codes, categories: labels.clone(), ordered: false });
+    }
     Column::new(Values::Real(array.values.iter().map(|v| f64::from(*v)).collect()))
 }
 

@@ -258,7 +258,8 @@ impl Trained {
         const FAR: u64 = 1_000_000_000;
         let last = self.model.compiled().weights_at(self.epochs.saturating_sub(1));
         let end = self.model.compiled().weights_at(FAR);
-        let unfinished = last.into_iter().zip(end).filter(|((_, a), (_, b))| a != b);
+        // What data or parameters decide has no value beforehand.
+        let unfinished = last.into_iter().zip(end).filter(|((_, a), (_, b))| a != b && !a.is_nan());
         unfinished
             .map(|((name, weight), (_, full))| {
                 let text = format!(

@@ -90,15 +90,16 @@ impl Sums {
         self.n_cells
     }
 
-    /// The negative bound per cell so far.
+    /// The negative bound per cell so far, without free terms; of an objective of free terms alone, their sum.
     pub fn elbo(&self, infos: &[TermInfo]) -> f64 {
         let n = self.n_cells.max(1) as f64;
         let batches = self.n_batches.max(1) as f64;
-        let parts = infos.iter().zip(&self.terms);
+        let only_free = infos.iter().all(|i| i.free);
+        let parts = infos.iter().zip(&self.terms).filter(|(info, _)| only_free || !info.free);
         parts
             .map(|(info, sum)| {
-                let total = if info.per_row { *sum } else { sum / batches };
-                -f64::from(info.sign) * total / n
+                let value = if info.per_row { *sum } else { sum / batches };
+                -f64::from(info.sign) * if info.free { value } else { value / n }
             })
             .sum()
     }
@@ -120,18 +121,21 @@ mod tests {
     #[test]
     fn means_are_per_cell_and_global_terms_count_once() {
         let infos = [
-            TermInfo { name: "lik(x)".into(), per_row: true, sign: 1 },
-            TermInfo { name: "kl(z)".into(), per_row: true, sign: -1 },
-            TermInfo { name: "prior(w)".into(), per_row: false, sign: 1 },
+            TermInfo { name: "lik(x)".into(), per_row: true, sign: 1, free: false },
+            TermInfo { name: "kl(z)".into(), per_row: true, sign: -1, free: false },
+            TermInfo { name: "prior(w)".into(), per_row: false, sign: 1, free: false },
+            TermInfo { name: "term 1".into(), per_row: false, sign: -1, free: true },
         ];
         let mut sums = Sums::default();
-        sums.add(2, 10.0, [-6.0, 2.0, -8.0].into_iter());
-        sums.add(6, 20.0, [-18.0, 6.0, -8.0].into_iter());
+        sums.add(2, 10.0, [-6.0, 2.0, -8.0, 5.0].into_iter());
+        sums.add(6, 20.0, [-18.0, 6.0, -8.0, 7.0].into_iter());
         let m = sums.measures(&infos);
         assert_eq!(m.loss, 17.5);
         assert_eq!(m.terms[0].1, -3.0);
         assert_eq!(m.terms[2].1, -8.0);
         assert_eq!(m.elbo, 3.0 + 1.0 + 1.0);
+        assert_eq!(m.terms[3].1, 6.0);
+        assert_eq!(Sums { terms: vec![12.0], ..sums }.elbo(&infos[3..]), 6.0);
         let line = EpochRecord { epoch: 1, train: m, ..Default::default() }.to_json(Timing::default());
         assert!(line.to_string().starts_with(r#"{"epoch":1,"seconds":0.0,"cells_per_s":0.0"#), "{line}");
         assert_eq!(line["train"]["kl(z)"], 1.0);
