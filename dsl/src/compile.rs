@@ -8,6 +8,7 @@ use crate::derive::derive;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{AxisNo, ExprId, ExprKind, Model};
 use crate::objective::Objective;
+use crate::primitive::Primitives;
 use crate::resolve::{Program, merge};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
@@ -28,6 +29,8 @@ pub struct Settings {
     /// program is checked; once they are bound, what `when present(y)` holds of absent fields is left out by compiling again
     /// ([`Compiled::deciding`] names the fields that matter).
     pub absent: BTreeSet<String>,
+    /// Operations that the host adds to the language.
+    pub primitives: Primitives,
 }
 
 /// A checked and derived model. It knows no data.
@@ -51,7 +54,8 @@ pub fn compile(
     library: &dyn Library,
 ) -> (Option<Compiled>, Diagnostics) {
     let mut diags = Diagnostics::new();
-    let program = merge(sources, root, settings, library, &mut diags);
+    let mut program = merge(sources, root, settings, library, &mut diags);
+    program.primitives = settings.primitives.clone();
     let tree = syntax::print(&syntax::parse(root, sources.text(root)).0);
     let compiled = Compiled::from_program(program, settings.sets.clone(), tree, &mut diags);
     diags.complete_edits(sources);

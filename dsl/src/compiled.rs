@@ -310,6 +310,8 @@ pub enum FeedSpec {
     Stat(String),
     /// The number of the current epoch, counted from 0, as a scalar.
     Epoch,
+    /// Indices that never change.
+    Numbers(Vec<u32>),
     /// In a simulation: a given total (over the named field's last axis) that stands for the statistic of a field that
     /// is being drawn, one per row.
     Total(String),

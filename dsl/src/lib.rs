@@ -19,6 +19,7 @@ pub mod inspect;
 mod lower;
 mod model;
 mod objective;
+pub mod primitive;
 mod resolve;
 pub mod source;
 mod story;

@@ -6,7 +6,7 @@ use autodiff_runtime::autodiff::gradients;
 use autodiff_runtime::backend::Backend;
 use autodiff_runtime::backend::dfdx::DfdxBackend;
 use autodiff_runtime::backend::reference::evaluate;
-use autodiff_runtime::{Feed, Graph, NodeId, Op, Program, RandomKind, StepKey, Training, Variables};
+use autodiff_runtime::{Feed, NodeId, Op, Program, RandomKind, StepKey, Training, Variables};
 use common::{Input, World, bound, compiled, request, same, texts};
 use dsl::{Lowered, Mode, Purpose, VariableKind};
 
@@ -47,12 +47,15 @@ impl Case {
     /// By reverse mode on the graph and the reference evaluator.
     fn by_graph(&self) -> Vec<Vec<f64>> {
         let mut g = self.l.graph.clone();
-        let read = |g: &Graph, name: &str| {
+        // A variable may be read at several nodes: its gradient is the sum.
+        let mut wanted = vec![];
+        for name in &self.trained {
             let id = g.find_variable(name).expect("declared");
-            g.node_ids().find(|n| g.node(*n).op == Op::Variable(id)).expect("read once")
-        };
-        let wrt: Vec<NodeId> = self.trained.iter().map(|n| read(&g, n)).collect();
-        let wanted = gradients(&mut g, self.loss, &wrt).expect("differentiable");
+            let reads: Vec<NodeId> =
+                self.l.graph.node_ids().filter(|n| g.node(*n).op == Op::Variable(id)).collect();
+            let parts = gradients(&mut g, self.loss, &reads).expect("differentiable");
+            wanted.push(parts.into_iter().reduce(|a, b| g.add(a, b)).expect("read somewhere"));
+        }
         evaluate(&g, &wanted, &self.variables, &self.feeds(), KEY).expect("the reference runs")
     }
 

@@ -50,7 +50,9 @@ pub mod sim;
 pub mod train;
 pub mod trained;
 
+pub use autodiff_runtime::{AxisId, Elem, Graph, NodeId};
 pub use bind::Binds;
+pub use compiler::Compiler;
 pub use engine::BackendKind;
 pub use error::Error;
 pub use model::{BoundModel, Model, compile_file};

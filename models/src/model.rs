@@ -2,7 +2,7 @@
 
 use crate::anndata::AnnData;
 use crate::bind::{self, Binds, BoundData};
-use crate::compiler::{Compiled, Settings, compile};
+use crate::compiler::{Compiled, Primitives, Settings, compile};
 use crate::error::Error;
 use crate::library::{FileLibrary, Found, Recorder, Texts};
 use crate::train::{Fit, FitOptions};
@@ -23,6 +23,7 @@ pub struct Model {
     sources: Sources,
     warnings: Diagnostics,
     library: Arc<dyn Library + Send + Sync>,
+    primitives: Primitives,
 }
 
 impl Model {
@@ -36,7 +37,21 @@ impl Model {
         library: Arc<dyn Library + Send + Sync>,
         sets: &[(String, String)],
     ) -> Result<Model, Error> {
-        Model::compile_without(name, text, library, sets, BTreeSet::new())
+        Model::compile_with(name, text, library, sets, &Primitives::default())
+    }
+
+    /// As [`Model::compile`], with operations of the host's own.
+    ///
+    /// # Errors
+    /// As [`Model::compile`].
+    pub fn compile_with(
+        name: &str,
+        text: &str,
+        library: Arc<dyn Library + Send + Sync>,
+        sets: &[(String, String)],
+        primitives: &Primitives,
+    ) -> Result<Model, Error> {
+        Model::compile_without(name, text, library, sets, primitives, BTreeSet::new())
     }
 
     /// Compiles a program for data that lack some optional fields.
@@ -45,18 +60,21 @@ impl Model {
         text: &str,
         library: Arc<dyn Library + Send + Sync>,
         sets: &[(String, String)],
+        primitives: &Primitives,
         absent: BTreeSet<String>,
     ) -> Result<Model, Error> {
+        let primitives = primitives.clone();
         let mut sources = Sources::new();
         let root = sources.add(name, text);
         let recorder = Recorder::new(library.as_ref());
-        let settings = Settings { sets: sets.to_vec(), absent: absent.clone() };
+        let settings =
+            Settings { sets: sets.to_vec(), absent: absent.clone(), primitives: primitives.clone() };
         let (compiled, diagnostics) = compile(&mut sources, root, &settings, &recorder);
         let texts = Texts { name: name.to_owned(), text: text.to_owned(), extended: recorder.into_seen() };
         match compiled {
             Some(compiled) if !diagnostics.has_errors() => {
-                let sets = sets.to_vec();
-                Ok(Model { compiled, texts, sets, absent, sources, warnings: diagnostics, library })
+                let (sets, warnings) = (sets.to_vec(), diagnostics);
+                Ok(Model { compiled, texts, sets, absent, sources, warnings, library, primitives })
             }
             _ => Err(Error::new(&sources, diagnostics)),
         }
@@ -75,7 +93,16 @@ impl Model {
     /// # Errors
     /// As [`Model::compile`].
     pub fn from_texts(texts: &Texts, sets: &[(String, String)]) -> Result<Model, Error> {
-        Model::compile(&texts.name, &texts.text, Arc::new(texts.clone()), sets)
+        Model::from_texts_with(texts, sets, &Primitives::default())
+    }
+
+    /// As [`Model::from_texts`], with operations of the host's own.
+    pub(crate) fn from_texts_with(
+        texts: &Texts,
+        sets: &[(String, String)],
+        primitives: &Primitives,
+    ) -> Result<Model, Error> {
+        Model::compile_with(&texts.name, &texts.text, Arc::new(texts.clone()), sets, primitives)
     }
 
     /// The same program with an option or an axis size changed; the last setting of a name counts.
@@ -86,7 +113,7 @@ impl Model {
         let mut sets = self.sets;
         sets.retain(|(n, _)| n != name);
         sets.push((name.to_owned(), value.to_string()));
-        Model::compile(&self.texts.name, &self.texts.text, self.library, &sets)
+        Model::compile_with(&self.texts.name, &self.texts.text, self.library, &sets, &self.primitives)
     }
 
     /// Finds the program's fields in the data. If a `when present(…)` asks for a field that they lack, the program is
@@ -120,7 +147,10 @@ impl Model {
         if absent.is_subset(&self.absent) {
             return Ok(self);
         }
-        Model::compile_without(&self.texts.name, &self.texts.text, self.library, &self.sets, absent)
+        {
+            let (texts, primitives) = (&self.texts, &self.primitives);
+            Model::compile_without(&texts.name, &texts.text, self.library, &self.sets, primitives, absent)
+        }
     }
 
     /// The compiler's result.

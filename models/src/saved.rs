@@ -8,6 +8,7 @@
 //! A file is written aside and renamed. Reading trusts nothing: every size is checked against the program's own.
 
 use crate::bind::Vocabularies;
+use crate::compiler::Primitives;
 use crate::engine::lower;
 use crate::error::{Error, unwritable};
 use crate::init::options_in_force;
@@ -203,11 +204,16 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// E0712 when there is no such file, E0715 when it is not a sound saved model.
 pub fn load(path: impl AsRef<Path>) -> Result<Trained, Error> {
+    load_with(path, &Primitives::default())
+}
+
+/// As [`load`], with operations of the host's own.
+pub(crate) fn load_with(path: impl AsRef<Path>, primitives: &Primitives) -> Result<Trained, Error> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| {
         Error::plain(Diagnostic::new(Code::E0712, format!("{}: cannot be read: {e}", path.display())))
     })?;
-    from_bytes(&bytes, path)
+    from_bytes_with(&bytes, path, primitives)
 }
 
 /// Reads a saved model from memory; `path` is for messages.
@@ -215,6 +221,10 @@ pub fn load(path: impl AsRef<Path>) -> Result<Trained, Error> {
 /// # Errors
 /// E0715 when it is not a sound saved model.
 pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Trained, Error> {
+    from_bytes_with(bytes, path, &Primitives::default())
+}
+
+fn from_bytes_with(bytes: &[u8], path: &Path, primitives: &Primitives) -> Result<Trained, Error> {
     let fail = |what: &str| unusable(path, what);
     let (_, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|e| fail(&format!("it is not a safetensors file ({e})")))?;
@@ -227,7 +237,8 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Trained, Error> {
     let header: Header = serde_json::from_str(json).map_err(|e| fail(&e.to_string()))?;
     check_header(&header).map_err(|e| fail(&e))?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| fail(&e.to_string()))?;
-    let model = Model::from_texts(&header.texts, &header.sets)?.for_data(&header.bound.present)?;
+    let model = Model::from_texts_with(&header.texts, &header.sets, primitives)?;
+    let model = model.for_data(&header.bound.present)?;
     assemble(header, model, &tensors).map_err(|e| fail(&e))
 }
 

@@ -8,6 +8,7 @@ mod gradients;
 mod noise;
 mod parity;
 mod parts;
+mod primitives;
 mod run;
 mod tidy;
 mod tools;

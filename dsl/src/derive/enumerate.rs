@@ -133,8 +133,14 @@ impl Coupling<'_> {
             ExprKind::Index { axis, .. } => vec![*axis],
             ExprKind::Layer(Layer::LayerNorm { axis, .. }) => vec![*axis],
             // Inputs of a linear map lose their own axes.
-            ExprKind::Layer(Layer::Linear { plates, .. }) => {
-                found.apart.iter().copied().filter(|a| !plates.contains(a)).collect()
+            ExprKind::Layer(Layer::Linear(l)) => {
+                found.apart.iter().copied().filter(|a| !l.plates.contains(a)).collect()
+            }
+            // What these do with an axis is not followed: they may mix every one but the plates.
+            ExprKind::Layer(Layer::Attention(_) | Layer::Conv(_) | Layer::Gcn(_) | Layer::Split { .. })
+            | ExprKind::Host(_) => {
+                let plate = |a: &AxisNo| self.m.sites.iter().any(|s| s.plates.contains(a));
+                found.apart.iter().copied().filter(|a| !plate(a)).collect()
             }
             _ => vec![],
         };

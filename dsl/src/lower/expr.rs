@@ -37,8 +37,9 @@ impl Lowerer<'_> {
             | ExprKind::ArgMax(..)
             | ExprKind::Average(_)
             | ExprKind::Stop(_)
+            | ExprKind::Host(_)
             | ExprKind::Stack(..) => self.m.operands(id),
-            ExprKind::Layer(Layer::Linear { .. }) => {
+            ExprKind::Layer(Layer::Linear(_)) => {
                 let label = |o: &ExprId| {
                     let e = self.m.expr(*o);
                     matches!(e.kind, ExprKind::Field(_)) || e.ty.support == Support::Category
@@ -90,6 +91,8 @@ impl Lowerer<'_> {
                 self.g.softmax(x, axis)
             }
             ExprKind::Index { base, index, axis } => self.index(base, index, axis),
+            ExprKind::Host(call) => self.host(&call, e.span),
+            ExprKind::OneHot(x, axis) => self.label_hot(x, axis, e.span),
             ExprKind::Layer(layer) => self.layer(&layer, e.span),
             ExprKind::Ramp { from, to, epochs } => self.ramp(from, to, epochs),
             ExprKind::GuideMean(s) => self.guide_mean(s),

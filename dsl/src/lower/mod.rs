@@ -7,6 +7,7 @@ mod adversary;
 mod context;
 mod enumerate;
 mod expr;
+mod host;
 mod layer;
 mod lookup;
 mod mask;
@@ -65,6 +66,8 @@ struct Lowerer<'a> {
     covariate_axes: BTreeMap<String, AxisId>,
     /// A second axis of the same size, for maps from an axis to itself.
     twins: BTreeMap<AxisNo, AxisId>,
+    /// Axes inside layers, by path and name.
+    inner: BTreeMap<String, AxisId>,
     feeds: Vec<FeedSpec>,
     inputs: BTreeMap<String, NodeId>,
     variables: Vec<VariableSpec>,
@@ -118,6 +121,7 @@ impl<'a> Lowerer<'a> {
             axes: vec![],
             covariate_axes: BTreeMap::new(),
             twins: BTreeMap::new(),
+            inner: BTreeMap::new(),
             feeds: vec![],
             inputs: BTreeMap::new(),
             variables: vec![],

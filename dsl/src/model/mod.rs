@@ -8,16 +8,20 @@
 //!
 //! Expressions live in one arena and share structure: a definition is one node, however often it is read.
 
+mod layer;
 mod print;
 pub mod ty;
 
+pub use layer::{Activation, Attention, ConvBlock, ConvTower, Gcn, Layer, Linear, Weights};
 pub use ty::{AxisNo, AxisSet, Ty};
 
 use crate::compiled::{AxisInfo, OptionInfo, OutputInfo, Slot, TrainSettings};
+use crate::primitive::Primitive;
 use crate::source::Span;
 use autodiff_runtime::{Elem, ReduceKind};
 use distributions::Family;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Handle of an expression.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -86,6 +90,10 @@ pub enum ExprKind {
         /// The axis looked up.
         axis: AxisNo,
     },
+    /// An operation that the host adds.
+    Host(HostCall),
+    /// 1 where a category has the label, 0 elsewhere, along the axis of its labels.
+    OneHot(ExprId, AxisNo),
     /// A layer with parameters or randomness of its own.
     Layer(Layer),
     /// A value that changes linearly over epochs and then stays.
@@ -161,6 +169,25 @@ pub enum Held {
     Field(FieldNo),
 }
 
+/// A call of a host's primitive.
+#[derive(Clone)]
+pub struct HostCall {
+    /// The operation.
+    pub primitive: Arc<dyn Primitive>,
+    /// Prefix of its parameters.
+    pub path: String,
+    /// What it takes.
+    pub inputs: Vec<ExprId>,
+    /// The axis that it runs along.
+    pub axis: Option<AxisNo>,
+}
+
+impl std::fmt::Debug for HostCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({:?})", self.primitive.name(), self.inputs)
+    }
+}
+
 /// How a reduction of the language combines elements.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reduction {
@@ -170,63 +197,6 @@ pub enum Reduction {
     Mean,
     /// Variance, dividing by n.
     Var,
-}
-
-/// Layers with parameters, state or noise. Paths are prefixes of parameter names.
-#[expect(clippy::enum_variant_names, reason = "`LayerNorm` is what the field calls it")]
-#[derive(Clone, Debug)]
-pub enum Layer {
-    /// Σ over inputs of W·input + b.
-    Linear {
-        /// `encoder.mean.linear`.
-        path: String,
-        /// Output axis; none: one number.
-        out: Option<AxisNo>,
-        /// Inputs that are concatenated.
-        inputs: Vec<ExprId>,
-        /// Conditioning inputs: categories (one-hot), covariates, or real vectors.
-        conditions: Vec<ExprId>,
-        /// Axes whose elements are apart: those of open plates and of a mixture's components.
-        plates: Vec<AxisNo>,
-        /// Whether there is a bias.
-        bias: bool,
-        /// Whether real-valued conditions enter too: in a stack they do so at the first layer, categories at each.
-        first: bool,
-    },
-    /// Batch normalisation over everything but `axis`.
-    BatchNorm {
-        /// `encoder.h.mlp.0.norm`.
-        path: String,
-        /// Normalised value.
-        arg: ExprId,
-        /// The feature axis.
-        axis: AxisNo,
-    },
-    /// Normalisation along `axis`, without parameters.
-    LayerNorm {
-        /// Normalised value.
-        arg: ExprId,
-        /// The feature axis.
-        axis: AxisNo,
-    },
-    /// Inverted dropout, in training only.
-    Dropout {
-        /// Names the noise.
-        path: String,
-        /// Thinned value.
-        arg: ExprId,
-        /// Probability of zero.
-        rate: f64,
-    },
-    /// A learned row for each label.
-    Embed {
-        /// `table.embed`.
-        path: String,
-        /// The category.
-        index: ExprId,
-        /// Axis of a row.
-        out: AxisNo,
-    },
 }
 
 /// A distribution with typed parameters.
@@ -553,6 +523,7 @@ impl Model {
             | ExprKind::Softmax(arg, _)
             | ExprKind::ArgMax(arg, _)
             | ExprKind::Average(arg)
+            | ExprKind::OneHot(arg, _)
             | ExprKind::Stop(arg) => {
                 vec![*arg]
             }
@@ -562,15 +533,8 @@ impl Model {
             }
             ExprKind::Index { base, index, .. } => vec![*base, *index],
             ExprKind::Stack(_, parts) => parts.clone(),
-            ExprKind::Layer(layer) => match layer {
-                Layer::Linear { inputs, conditions, .. } => {
-                    inputs.iter().chain(conditions).copied().collect()
-                }
-                Layer::BatchNorm { arg, .. } | Layer::LayerNorm { arg, .. } | Layer::Dropout { arg, .. } => {
-                    vec![*arg]
-                }
-                Layer::Embed { index, .. } => vec![*index],
-            },
+            ExprKind::Layer(layer) => layer.operands(),
+            ExprKind::Host(call) => call.inputs.clone(),
             _ => vec![],
         }
     }

@@ -1,7 +1,7 @@
 //! The printed model: sites, guides, parameters and expressions, one a line, for goldens. What is read more than once
 //! gets a line of its own, so that a print-out is no longer than its model.
 
-use super::{DistExpr, ExprId, ExprKind, Held, Layer, Model, Reduction, Treat};
+use super::{DistExpr, ExprId, ExprKind, Held, Layer, Linear, Model, Reduction, Treat};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -195,6 +195,8 @@ impl<'a> Printer<'a> {
             }
             ExprKind::Softmax(x, a) => format!("softmax({} over {})", self.text(*x), self.m.axis_name(*a)),
             ExprKind::Index { base, index, .. } => format!("{}[{}]", self.text(*base), self.text(*index)),
+            ExprKind::Host(c) => format!("{}({})", c.primitive.name(), self.list(&c.inputs)),
+            ExprKind::OneHot(x, _) => format!("onehot({})", self.text(*x)),
             ExprKind::Layer(layer) => self.layer_text(layer),
             ExprKind::Ramp { from, to, epochs } => format!("ramp({from}, {to}, epochs = {epochs})"),
             ExprKind::GuideMean(s) => format!("mean({})", self.m.sites[*s].name),
@@ -224,8 +226,9 @@ impl<'a> Printer<'a> {
     }
 
     fn layer_text(&self, layer: &Layer) -> String {
+        let called = |path: &str, list: &[ExprId]| format!("{path}({})", self.list(list));
         match layer {
-            Layer::Linear { path, inputs, conditions, .. } => {
+            Layer::Linear(Linear { path, inputs, conditions, .. }) => {
                 let bar = if conditions.is_empty() {
                     String::new()
                 } else {
@@ -233,10 +236,11 @@ impl<'a> Printer<'a> {
                 };
                 format!("{path}({}{bar})", self.list(inputs))
             }
-            Layer::BatchNorm { path, arg, .. } => format!("{path}({})", self.text(*arg)),
-            Layer::LayerNorm { arg, .. } => format!("layernorm({})", self.text(*arg)),
+            Layer::LayerNorm { arg, .. } => called("layernorm", &[*arg]),
             Layer::Dropout { arg, rate, .. } => format!("dropout({}, {rate})", self.text(*arg)),
-            Layer::Embed { path, index, .. } => format!("{path}({})", self.text(*index)),
+            Layer::Activation(kind, arg) => called(kind.name(), &[*arg]),
+            Layer::Split { path: None, arg, .. } => called("split", &[*arg]),
+            other => called(other.path().unwrap_or_default(), &other.operands()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub use merge::merge;
 pub use options::{Static, StaticEnv, presence};
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::primitive::Primitives;
 use crate::source::Span;
 use crate::syntax::ast;
 use std::cell::RefCell;
@@ -145,6 +146,8 @@ pub struct Program {
     pub dead: Vec<String>,
     /// Comment lines at the head of the last file.
     pub title: String,
+    /// Operations that the host adds.
+    pub primitives: Primitives,
 }
 
 /// The diagnostic for a construct of the language that this compiler does not compile.

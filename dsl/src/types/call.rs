@@ -1,11 +1,12 @@
 //! Calls: of families, nets, functions, layers and the language's own functions.
 
+use super::layer::KINDS;
 use super::words::SITE_WORDS;
 use super::{Block, Checker, Scope, Value, is_name, numeric};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Reduction;
 use crate::model::ty::{self, Sign, Ty};
-use crate::model::{ExprId, ExprKind};
+use crate::model::{Activation, ExprId, ExprKind};
 use crate::resolve::not_compiled;
 use crate::source::Span;
 use crate::syntax::ast::{self, Call};
@@ -52,24 +53,24 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
     ("var", Reduction::Var),
 ];
 
-/// Layers and other words that are called.
-const LAYERS: [&str; 3] = ["mlp", "linear", "embed"];
-const OTHERS: [&str; 20] = [
+/// Other words that are called.
+const OTHERS: [&str; 21] = [
     "softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed", "argmax", "argmin", "prob",
-    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture",
+    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot",
 ];
 
 /// Words of the language that this version parses and does not compile.
-const LATER: [&str; 8] = ["present", "pool", "attention", "conv_tower", "split_mlp", "gcn", "mc", "average"];
+const LATER: [&str; 4] = ["present", "pool", "mc", "average"];
 
 /// Whether a call of this name means something without any declaration.
 pub(crate) fn is_builtin(name: &str) -> bool {
     distributions::find(name).is_some()
-        || LAYERS.contains(&name)
+        || KINDS.contains(&name)
         || OTHERS.contains(&name)
         || LATER.contains(&name)
         || REDUCTIONS.iter().any(|r| r.0 == name)
         || FUNCTIONS.iter().any(|f| f.0 == name)
+        || Activation::find(name).is_some()
         || ["normal"].contains(&name)
 }
 
@@ -97,7 +98,10 @@ impl Checker<'_> {
         if let Some(f) = self.program.fns.iter().find(|f| f.name.text == name) {
             return self.function(f, callee, call, span, scope);
         }
-        if LAYERS.contains(&name) {
+        if let Some(p) = self.program.primitives.find(name).cloned() {
+            return self.primitive(p, callee, call, span, scope);
+        }
+        if KINDS.contains(&name) {
             return self.layer(callee, &[], call, span, scope);
         }
         if let Some(&(_, kind)) = REDUCTIONS.iter().find(|r| r.0 == name) {
@@ -108,6 +112,12 @@ impl Checker<'_> {
         }
         if let Some(&word) = SITE_WORDS.iter().find(|w| w.word() == name) {
             return self.site_word(word, call, span, scope);
+        }
+        if let Some(a) = Activation::find(name) {
+            return match self.one(call, span, scope) {
+                Some(x) => Value::Expr(self.activated(a, x, span)),
+                None => Value::Error,
+            };
         }
         match name {
             "softmax" => self.softmax(call, span, scope),
@@ -128,6 +138,7 @@ impl Checker<'_> {
             },
             "ramp" => self.ramp(call, span),
             "fill" => self.fill(call, span, scope),
+            "onehot" => self.one_hot(call, span, scope),
             "observed" => self.observed_call(call, span, scope),
             "E" => match self.one(call, span, scope) {
                 Some(x) if matches!(scope.block, Block::Output | Block::Objective) => {
@@ -150,7 +161,7 @@ impl Checker<'_> {
         if let ast::ExprKind::Index { base, indices } = &call.callee.kind
             && let Some(name) = is_name(base)
         {
-            if LAYERS.contains(&name.text.as_str()) {
+            if KINDS.contains(&name.text.as_str()) {
                 return self.layer(name, indices, call, span, scope);
             }
             if LATER.contains(&name.text.as_str()) {
@@ -183,7 +194,9 @@ impl Checker<'_> {
         let mut known: Vec<&str> = distributions::FAMILIES.iter().map(|f| f.name()).collect();
         known.extend(self.program.nets.iter().map(|n| n.name.text.as_str()));
         known.extend(self.program.fns.iter().map(|n| n.name.text.as_str()));
-        known.extend(LAYERS.iter().chain(&OTHERS).copied());
+        known.extend(KINDS.iter().chain(&OTHERS).copied());
+        known.extend(self.program.primitives.names());
+        known.extend(Activation::ALL.iter().map(|a| a.0));
         known.extend(REDUCTIONS.iter().map(|r| r.0).chain(FUNCTIONS.iter().map(|f| f.0)));
         let d = Diagnostic::new(
             Code::E0201,
@@ -271,6 +284,26 @@ impl Checker<'_> {
         };
         let t = Ty { of: Some(axis), ..Ty::new(self.ty(x).axes.clone(), Support::Simplex) };
         Value::Expr(self.push(ExprKind::Softmax(x, axis), t, span))
+    }
+
+    /// `onehot(c)`: 1 at the label of a category along its axis, 0 elsewhere.
+    fn one_hot(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let [arg] = &call.args[..] else {
+            let label = format!("{} given", call.args.len());
+            return self.report(Code::E0405, "`onehot` takes one category", span, label);
+        };
+        let Some(x) = self.eval_expr(&arg.value, scope) else { return Value::Error };
+        let t = self.ty(x).clone();
+        match t.of {
+            Some(axis) if t.support == Support::Category && !t.may_miss && !t.axes.contains(&axis) => {
+                let axes = t.axes.iter().copied().chain([axis]).collect();
+                Value::Expr(self.push(ExprKind::OneHot(x, axis), Ty::new(axes, Support::Bool), span))
+            }
+            _ => {
+                let shown = self.show_ty(&t);
+                self.report(Code::E0401, "`onehot` takes a category or an index", arg.span, shown)
+            }
+        }
     }
 
     fn clamp(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {

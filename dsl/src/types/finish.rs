@@ -3,7 +3,7 @@
 use super::Checker;
 use crate::compiled::OptionInfo;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{ExprId, ExprKind, Layer};
+use crate::model::{ExprId, ExprKind};
 use crate::resolve::ModelDef;
 use std::collections::BTreeSet;
 
@@ -105,9 +105,7 @@ impl Checker<'_> {
     fn learned_by(&self, id: ExprId) -> Option<String> {
         match &self.model.expr(id).kind {
             ExprKind::Param(p) => Some(self.model.params[*p].name.clone()),
-            ExprKind::Layer(Layer::Linear { path, .. } | Layer::Embed { path, .. }) => {
-                path.split('.').next().map(str::to_owned)
-            }
+            ExprKind::Layer(layer) => layer.path().and_then(|p| p.split('.').next()).map(str::to_owned),
             _ => None,
         }
     }

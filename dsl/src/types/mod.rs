@@ -11,6 +11,7 @@ mod dist;
 mod expand;
 mod expr;
 mod finish;
+mod host;
 mod init;
 mod layer;
 mod mask;

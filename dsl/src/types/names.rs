@@ -96,6 +96,7 @@ impl Checker<'_> {
     pub(super) fn callable(&self, name: &str) -> bool {
         self.program.nets.iter().any(|n| n.name.text == name)
             || self.program.fns.iter().any(|f| f.name.text == name)
+            || self.program.primitives.find(name).is_some()
             || self.is_silent(name)
     }
 

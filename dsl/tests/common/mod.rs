@@ -140,8 +140,12 @@ impl World<'_> {
     pub fn code(&self, field: &str, at: &[usize]) -> f64 {
         let slot = self.model.slots().iter().find(|s| s.name == field);
         let axis = slot.and_then(|s| s.over.clone()).unwrap_or_else(|| field.to_owned());
-        let n = match self.bound.sizes.get(&axis) {
-            Some(n) => *n,
+        let knob = self.model.axes().iter().find_map(|a| match a.source {
+            AxisSource::Knob(n) if a.name == axis => Some(n),
+            _ => None,
+        });
+        let n = match self.bound.sizes.get(&axis).copied().or(knob) {
+            Some(n) => n,
             None if Some(axis.as_str()) == self.model.plate() => self.bound.n_rows,
             None => 1,
         };
@@ -221,6 +225,7 @@ impl World<'_> {
             FeedSpec::CovariateReals(f) => (places(f, &|at| noise(f, at) - 0.5), vec![]),
             FeedSpec::Rows | FeedSpec::PairedRows => (vec![], rows.iter().map(|r| *r as u32).collect()),
             FeedSpec::Stat(s) => (self.statistic(s), vec![]),
+            FeedSpec::Numbers(all) => (vec![], all.clone()),
             FeedSpec::Epoch => (vec![self.epoch], vec![]),
             FeedSpec::Total(f) => (places(f, &|at| 20.0 + 10.0 * noise(f, at)), vec![]),
         }

@@ -229,6 +229,7 @@ impl<'d> Gatherer<'d> {
             FeedSpec::Stat(name) => {
                 self.stats.get(name).into_iter().flatten().for_each(|&v| out.push_number(v));
             }
+            FeedSpec::Numbers(all) => all.iter().for_each(|&i| out.push_code(i)),
             FeedSpec::Epoch => out.push_number(epoch as f32),
             FeedSpec::Total(field) => {
                 if let Some(totals) = self.data.totals.get(field) {

@@ -68,6 +68,7 @@ impl Made {
                 FeedSpec::CovariateCategory { column, .. } => (vec![], codes(column, 3)),
                 FeedSpec::Rows | FeedSpec::PairedRows => (vec![], (0..n as u32).collect()),
                 FeedSpec::Stat(s) => (stats[s].clone(), vec![]),
+                FeedSpec::Numbers(all) => (vec![], all.clone()),
                 FeedSpec::Epoch => (vec![epoch], vec![]),
                 FeedSpec::Total(f) => (reals(&|i| 20.0 + 10.0 * uniform(f, i)), vec![]),
             };

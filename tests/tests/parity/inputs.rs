@@ -117,6 +117,7 @@ impl Data {
             }
             FeedSpec::Rows => rows.clone().map(|r| r as f64).collect(),
             FeedSpec::Stat(name) => stats[name].clone(),
+            FeedSpec::Numbers(all) => all.iter().map(|i| f64::from(*i)).collect(),
             FeedSpec::Epoch => vec![epoch],
             FeedSpec::PairedRows
             | FeedSpec::Known(_)

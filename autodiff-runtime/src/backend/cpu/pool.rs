@@ -114,7 +114,8 @@ fn claim_blocks(s: &Shared, phase: u64, n_blocks: usize, words: [usize; 2], work
         if now >> 32 != phase || front + back >= n_blocks {
             return;
         }
-        let (block, step) = if worker.is_multiple_of(2) { (front, 1) } else { (n_blocks - 1 - back, 1 << 16) };
+        let (block, step) =
+            if worker.is_multiple_of(2) { (front, 1) } else { (n_blocks - 1 - back, 1 << 16) };
         if s.claim.compare_exchange_weak(now, now + step, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             continue;
         }
