@@ -36,6 +36,8 @@ struct Shared {
 
 /// What the counts of a claim can hold.
 const MOST_BLOCKS: usize = 0xFFFF;
+/// Counts under which no number of blocks leaves any to claim.
+const CLOSED: u64 = MOST_BLOCKS as u64;
 /// Iterations of the spin before a waiting thread yields: some microseconds.
 const SPIN: u32 = 2000;
 /// Yields before a worker sleeps until the next run.
@@ -84,11 +86,15 @@ impl Pool {
         // SAFETY: the two words are read back as the same fat pointer, and only until `done` reaches `n_blocks`, which
         // this function waits for while `work` is borrowed.
         let words: [usize; 2] = unsafe { std::mem::transmute::<*const Work<'_>, [usize; 2]>(work) };
-        s.done.store(0, Ordering::Relaxed);
-        s.n_blocks.store(n_blocks, Ordering::Relaxed);
-        s.work[0].store(words[0], Ordering::Relaxed);
-        s.work[1].store(words[1], Ordering::Relaxed);
-        let phase = (s.claim.load(Ordering::Relaxed) >> 32) + 1;
+        let last = s.claim.load(Ordering::Relaxed) >> 32;
+        // The last phase is closed before anything of the next is written: a worker that missed it may read the new
+        // words under its number, but then it also sees that there is nothing left to claim.
+        s.claim.store(last << 32 | CLOSED, Ordering::Release);
+        s.done.store(0, Ordering::Release);
+        s.n_blocks.store(n_blocks, Ordering::Release);
+        s.work[0].store(words[0], Ordering::Release);
+        s.work[1].store(words[1], Ordering::Release);
+        let phase = last + 1;
         s.claim.store(phase << 32, Ordering::Release);
         claim_blocks(s, phase, n_blocks, words, 0);
         let mut spins = 0;
@@ -141,9 +147,10 @@ fn serve(s: &Shared, worker: usize) {
         let now = s.claim.load(Ordering::Acquire);
         let phase = now >> 32;
         if phase != last {
-            let words = [s.work[0].load(Ordering::Relaxed), s.work[1].load(Ordering::Relaxed)];
-            let n_blocks = s.n_blocks.load(Ordering::Relaxed);
-            // The words belong to this phase only if it still is the present one; a claim checks that again.
+            // These may already be the next phase's. Then that phase's closing of this one came before them, and a claim,
+            // which always acts on the newest state, fails.
+            let words = [s.work[0].load(Ordering::Acquire), s.work[1].load(Ordering::Acquire)];
+            let n_blocks = s.n_blocks.load(Ordering::Acquire);
             if s.claim.load(Ordering::Acquire) >> 32 == phase {
                 claim_blocks(s, phase, n_blocks, words, worker);
                 last = phase;
@@ -183,6 +190,20 @@ mod tests {
                 counts[b].fetch_add(1, Ordering::Relaxed);
             });
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+        }
+        pool.rest();
+    }
+
+    /// A worker that comes too late for a phase must take nothing of the next by the words of the one before.
+    #[test]
+    fn phases_that_are_shorter_than_a_wake_up_stay_apart() {
+        let pool = Pool::new(4);
+        pool.wake();
+        for n in 0..200_000_u64 {
+            let blocks = if n % 2 == 0 { 2 } else { 23 };
+            let counts: Vec<AtomicU64> = (0..blocks).map(|_| AtomicU64::new(n)).collect();
+            pool.run(blocks, &|b, _| drop(counts[b].fetch_add(1, Ordering::Relaxed)));
+            assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == n + 1), "phase {n}");
         }
         pool.rest();
     }
