@@ -28,4 +28,5 @@ mod types;
 
 pub use compile::{Compiled, Settings, compile};
 pub use compiled::*;
+pub use types::layer::KINDS as LAYERS;
 pub use types::train::KEYS as TRAIN_KEYS;

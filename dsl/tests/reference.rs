@@ -65,6 +65,10 @@ fn the_tables_of_the_reference_are_complete() {
         }
     }
     row("ZINB");
+    for layer in dsl::LAYERS {
+        let written = [format!("`{layer}("), format!("`{layer}[")];
+        assert!(written.iter().any(|w| page.contains(w)), "the layer {layer} is missing");
+    }
     for key in dsl::TRAIN_KEYS {
         assert!(page.contains(&format!("`{key}")), "the training setting {key} is missing");
     }

@@ -1,6 +1,6 @@
 //! LogNormal: the exponential of a Normal.
 
-use super::normal::{divergence, draw_normal, log_density, spread};
+use super::normal::{PUSHED, divergence, draw_normal, log_density, spread};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
 use autodiff_runtime::{Elem, Graph, NodeId};
 
@@ -14,10 +14,7 @@ impl Family for LogNormal {
     }
 
     fn parameter_sets(&self) -> &'static [&'static [Parameter]] {
-        const LOC: Parameter = Parameter::scalar("loc", Support::Real);
-        const SCALE: Parameter = Parameter::scalar("scale", Support::Positive);
-        const VAR: Parameter = Parameter::scalar("var", Support::Positive);
-        &[&[LOC, SCALE], &[LOC, VAR]]
+        PUSHED
     }
 
     fn positional(&self) -> Option<&'static [&'static str]> {

@@ -1,6 +1,6 @@
 //! LogitNormal: the logistic function of a Normal.
 
-use super::normal::{divergence, draw_normal, log_density};
+use super::normal::{PUSHED, divergence, draw_normal, log_density};
 use crate::special::{BELOW_ONE, TINY, clamp, log_one_minus, softplus_neg};
 use crate::{Dist, Draw, Family, Parameter, Sample, Support};
 use autodiff_runtime::{Graph, NodeId};
@@ -16,10 +16,7 @@ impl Family for LogitNormal {
     }
 
     fn parameter_sets(&self) -> &'static [&'static [Parameter]] {
-        const LOC: Parameter = Parameter::scalar("loc", Support::Real);
-        const SCALE: Parameter = Parameter::scalar("scale", Support::Positive);
-        const VAR: Parameter = Parameter::scalar("var", Support::Positive);
-        &[&[LOC, SCALE], &[LOC, VAR]]
+        PUSHED
     }
 
     fn positional(&self) -> Option<&'static [&'static str]> {

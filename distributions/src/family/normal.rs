@@ -54,6 +54,14 @@ pub(super) fn divergence(g: &mut Graph, q: &Dist, p: &Dist) -> NodeId {
     g.mul_const(sum, 0.5)
 }
 
+/// Parameter sets of families that push a Normal forward.
+pub(super) const PUSHED: &[&[Parameter]] = {
+    const LOC: Parameter = Parameter::scalar("loc", Support::Real);
+    const SCALE: Parameter = Parameter::scalar("scale", Support::Positive);
+    const VAR: Parameter = Parameter::scalar("var", Support::Positive);
+    &[&[LOC, SCALE], &[LOC, VAR]]
+};
+
 impl Family for Normal {
     fn name(&self) -> &'static str {
         "Normal"

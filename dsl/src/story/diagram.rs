@@ -49,6 +49,12 @@ pub(super) struct Diagram {
 }
 
 impl Diagram {
+    /// Names of the plates that stand directly inside a path of plates, sorted.
+    pub(super) fn plates_within(&self, path: &[String]) -> BTreeSet<&String> {
+        let inside = self.nodes.iter().filter(|n| n.plates.starts_with(path));
+        inside.filter_map(|n| n.plates.get(path.len())).collect()
+    }
+
     /// The model's graph, with the guide's edges if asked for. Definitions and nets are passed through.
     pub(super) fn new(m: &Model, guide: bool) -> Diagram {
         let plates: Vec<AxisNo> = {

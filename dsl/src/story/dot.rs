@@ -1,7 +1,6 @@
 //! The diagram for Graphviz.
 
 use super::diagram::{Diagram, Node, Shape};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The text of a `digraph`: plates are clusters, observed nodes shaded, guide edges dashed.
@@ -23,13 +22,7 @@ fn cluster(diagram: &Diagram, path: &[String], level: usize, out: &mut String) {
     for node in diagram.nodes.iter().filter(|n| n.plates == path) {
         let _ = writeln!(out, "{pad}\"{}\" [{}];", node.name, style(node));
     }
-    let inner: BTreeSet<&String> = diagram
-        .nodes
-        .iter()
-        .filter(|n| n.plates.starts_with(path))
-        .filter_map(|n| n.plates.get(path.len()))
-        .collect();
-    for plate in inner {
+    for plate in diagram.plates_within(path) {
         let deeper: Vec<String> = path.iter().chain([plate]).cloned().collect();
         let _ = writeln!(out, "{pad}subgraph \"cluster_{}\" {{", deeper.join("/"));
         let _ = writeln!(

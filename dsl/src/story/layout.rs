@@ -5,7 +5,6 @@
 //! overlap, neither do the boxes around them. An edge that would cross a node or a label is bent until it does not.
 
 use super::diagram::{Diagram, Edge, Shape};
-use std::collections::BTreeSet;
 
 const ROW: f64 = 92.0;
 const GAP: f64 = 26.0;
@@ -143,14 +142,7 @@ impl Columns<'_> {
     fn block(&mut self, path: &[String], left: f64) -> Extent {
         let own: Vec<usize> = (0..self.d.nodes.len()).filter(|n| self.d.nodes[*n].plates == path).collect();
         let mut extent = self.own(&own, left);
-        let inner: BTreeSet<&String> = self
-            .d
-            .nodes
-            .iter()
-            .filter(|n| n.plates.starts_with(path))
-            .filter_map(|n| n.plates.get(path.len()))
-            .collect();
-        for plate in inner {
+        for plate in self.d.plates_within(path) {
             let deeper: Vec<String> = path.iter().chain([plate]).cloned().collect();
             let start = if extent.right > left { extent.right + GAP } else { left };
             let inside = self.block(&deeper, start + PAD);

@@ -13,7 +13,7 @@ mod expr;
 mod finish;
 mod host;
 mod init;
-mod layer;
+pub mod layer;
 mod mask;
 mod mixture;
 mod names;

@@ -41,7 +41,7 @@ use options::Options;
 use std::collections::BTreeMap;
 
 /// What is called as a layer.
-pub(super) const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 11] = [
     "mlp",
     "linear",
     "embed",

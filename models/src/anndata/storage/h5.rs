@@ -173,18 +173,34 @@ fn for_each_block<T: H5Type>(
     Ok(())
 }
 
+/// What a reader of rows is asked for.
+struct Asked {
+    /// Shape of it.
+    shape: Vec<usize>,
+    /// Shape of the data set.
+    whole: Vec<usize>,
+    /// The rows.
+    span: Range<usize>,
+}
+
+/// Checks sizes and rows before memory is taken.
+fn asked(data: &Dataset, span: Option<Range<usize>>, place: &Place<'_>) -> Result<Asked, DataError> {
+    let whole = check_claim(data, place)?;
+    let span = checked_span(span, &whole, place)?;
+    let mut shape = whole.clone();
+    if let Some(first) = shape.first_mut().filter(|_| whole.len() <= 3) {
+        *first = span.len();
+    }
+    Ok(Asked { shape, whole, span })
+}
+
 /// See [`super::read_f32_rows`].
 pub(in crate::anndata) fn read_f32_rows(
     data: &Dataset,
     span: Option<Range<usize>>,
     place: &Place<'_>,
 ) -> Result<(Vec<f32>, Vec<usize>), DataError> {
-    let mut shape = check_claim(data, place)?;
-    let span = checked_span(span, &shape, place)?;
-    let whole = shape.clone();
-    if let Some(first) = shape.first_mut().filter(|_| whole.len() <= 3) {
-        *first = span.len();
-    }
+    let Asked { shape, whole, span } = asked(data, span, place)?;
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
         TypeDescriptor::Float(FloatSize::U4)
@@ -315,12 +331,7 @@ pub(in crate::anndata) fn read_i64_rows(
     span: Option<Range<usize>>,
     place: &Place<'_>,
 ) -> Result<(Vec<i64>, Vec<usize>), DataError> {
-    let mut shape = check_claim(data, place)?;
-    let span = checked_span(span, &shape, place)?;
-    let whole = shape.clone();
-    if let Some(first) = shape.first_mut().filter(|_| whole.len() <= 3) {
-        *first = span.len();
-    }
+    let Asked { shape, whole, span } = asked(data, span, place)?;
     let mut out = room(shape.iter().product(), place)?;
     match element_type(data, place)? {
         TypeDescriptor::Unsigned(IntSize::U8) => {
