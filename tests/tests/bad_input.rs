@@ -146,13 +146,13 @@ fn with_columns(row: [u32; 2]) -> tempfile::TempDir {
         values: vec![1.0; 2 * CELLS],
     };
     let folder = folder_with(&NewAnnData { x: Some(Matrix::Csr(csr)), ..sound() });
-    let file = hdf5::File::open_rw(folder.path().join("data.h5ad")).unwrap();
-    let indices = file.dataset("X/indices").unwrap();
-    let mut values: Vec<i64> = indices.read_raw().unwrap();
+    let file = hdf5::File::open_rw(folder.path().join("data.h5ad")).expect("the file just written");
+    let indices = file.dataset("X/indices").expect("sparse");
+    let mut values: Vec<i64> = indices.read_raw().expect("integers");
     values[2..4].copy_from_slice(&row.map(i64::from));
-    indices.write_raw(&values).unwrap();
+    indices.write_raw(&values).expect("a writable file");
     drop(indices);
-    file.close().unwrap();
+    file.close().expect("a writable file");
     folder
 }
 
