@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bound, compiled, request, texts};
+use common::{World, bound, compiled, request, same, texts};
 use dsl::{DimRole, Init, Mode, Purpose, VariableSpec};
 
 fn variables(program: &str) -> Vec<VariableSpec> {
@@ -69,4 +69,33 @@ fn kernels_count_their_taps() {
     assert_eq!(second.dims.iter().map(|d| d.size).product::<usize>(), 3 * 5 * 4);
     let bias = find(&all, "sequence.b.conv_tower.1.conv.bias");
     assert_eq!(bias.init, Init::Uniform { bound: 1.0 / 12f64.sqrt() });
+}
+
+/// A layer that reads the labels of an axis and writes along the same axis means what it means with an axis of its own.
+#[test]
+fn labels_are_read_along_the_axis_that_is_written() {
+    let loss = |out: &str| {
+        let text = format!(
+            "dim cell, gene\ndim wide = 2\n\
+             data {{\n  x : real[cell, gene] from X\n  batch : category[cell] from obs.batch\n}}\n\
+             param w[{out}] : real\n\
+             net f(x[gene] | s) {{ return linear[{out}](x | s) }}\n\
+             net g(| s) {{ return embed[{out}](| s) }}\n\
+             model {{\n  plate cell {{\n    v = sum(w * (f(x | batch) + g(| batch)) over {out})\n    \
+             observe x ~ Normal(mean = v, scale = 1)\n  }}\n}}\n"
+        );
+        let c = compiled(&text, &[]);
+        let world = World { model: &c, bound: bound(&c, 6, true), canonical: same, epoch: 0.0, step: 0 };
+        let l = c.lower(&world.bound, &request(Purpose::Objective, Mode::Train, 4)).expect("it lowers");
+        let mut values = world.parameters(&l);
+        // Two by two maps are stored with the axis declared first outermost.
+        for v in l.variables.iter().filter(|v| v.dims.len() == 2 && v.dims[0].role == DimRole::In) {
+            let w = values.get_mut(&v.name).filter(|w| w.len() == 4).into_iter();
+            w.for_each(|w| w.swap(1, 2));
+        }
+        world.run_at(&l, &[0, 1, 2, 3], &values)["loss"][0]
+    };
+    // `common::bound` gives the only category two labels.
+    let (same_axis, own_axis) = (loss("batch"), loss("wide"));
+    assert!((same_axis - own_axis).abs() < 1e-12 * own_axis.abs(), "{same_axis} against {own_axis}");
 }

@@ -168,6 +168,7 @@ impl Lowerer<'_> {
             None => {
                 let mut dims = dims.to_vec();
                 dims.sort_by_key(|d| d.0);
+                debug_assert!(dims.windows(2).all(|d| d[0].0 != d[1].0), "{name} has an axis twice");
                 let shown = |(a, role): &(AxisId, DimRole)| VariableDim {
                     axis: self.g.axis(*a).name.clone(),
                     size: self.g.size(*a),

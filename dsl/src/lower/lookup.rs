@@ -15,12 +15,12 @@ impl Lowerer<'_> {
             return self.rows_at(base, at);
         }
         let table = self.expr(base);
+        let axis = self.axis(axis);
         self.index_of(table, index, axis)
     }
 
     /// A value at an index along an axis that is not the minibatch's.
-    pub(super) fn index_of(&mut self, table: NodeId, index: ExprId, axis: AxisNo) -> NodeId {
-        let axis = self.axis(axis);
+    pub(super) fn index_of(&mut self, table: NodeId, index: ExprId, axis: AxisId) -> NodeId {
         let table = self.along(table, axis);
         let value = match self.m.expr(index).kind {
             ExprKind::Const(place) => FieldValue::Code(place as usize),

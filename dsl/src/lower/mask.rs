@@ -30,7 +30,7 @@ impl Lowerer<'_> {
             ExprKind::Field(f) => self.known(f),
             ExprKind::Index { base, index, axis } => {
                 let known = self.known_part(base)?;
-                Some(self.index_of(known, index, axis))
+                Some(self.index_of(known, index, self.axis(axis)))
             }
             _ => None,
         }

@@ -65,7 +65,7 @@ struct Lowerer<'a> {
     /// `field.column`.
     covariate_axes: BTreeMap<String, AxisId>,
     /// A second axis of the same size, for maps from an axis to itself.
-    twins: BTreeMap<AxisNo, AxisId>,
+    twins: BTreeMap<AxisId, AxisId>,
     /// Axes inside layers, by path and name.
     inner: BTreeMap<String, AxisId>,
     feeds: Vec<FeedSpec>,

@@ -151,16 +151,18 @@ impl Lowerer<'_> {
                 self.g.mul(*node, w)
             }
             Part::Label { value, axis, .. } => {
-                let dims: Vec<_> = own.into_iter().chain([(*axis, DimRole::In)]).collect();
+                let labels = self.beside(*axis, own.iter().map(|d| d.0));
+                let dims: Vec<_> = own.into_iter().chain([(labels, DimRole::In)]).collect();
                 let w = self.variable(name, &dims, init, VariableKind::Trained);
-                self.look_up(w, *value, *axis)
+                self.look_up(w, *value, labels)
             }
             Part::Vector { node, over, .. } => {
                 let inputs = over.iter().map(|a| (*a, DimRole::In));
                 match l.out.filter(|o| over.contains(&self.axis(*o))) {
                     // From an axis to itself: the output runs along a twin, which then takes the axis's name.
                     Some(no) => {
-                        let (twin, out) = (self.twin(no), self.axis(no));
+                        let out = self.axis(no);
+                        let twin = self.twin(out);
                         let rest = own.into_iter().filter(|d| d.0 != out);
                         let dims: Vec<_> = rest.chain([(twin, DimRole::Out)]).chain(inputs).collect();
                         let w = self.variable(name, &dims, init, VariableKind::Trained);
@@ -177,13 +179,20 @@ impl Lowerer<'_> {
         }
     }
 
-    pub(super) fn twin(&mut self, a: AxisNo) -> AxisId {
+    /// A second axis of an axis's name and size, for a variable that has it twice.
+    pub(super) fn twin(&mut self, a: AxisId) -> AxisId {
         if let Some(&t) = self.twins.get(&a) {
             return t;
         }
-        let id = self.g.add_axis(self.m.axis_name(a), self.g.size(self.axis(a)));
+        let name = self.g.axis(a).name.clone();
+        let id = self.g.add_axis(&name, self.g.size(a));
         self.twins.insert(a, id);
         id
+    }
+
+    /// An axis to look up labels along, in a table that has the axes `taken` too.
+    pub(super) fn beside(&mut self, axis: AxisId, taken: impl IntoIterator<Item = AxisId>) -> AxisId {
+        if taken.into_iter().any(|a| a == axis) { self.twin(axis) } else { axis }
     }
 }
 

@@ -65,9 +65,11 @@ impl Lowerer<'_> {
         self.at(span);
         let out = self.axis(out);
         let Some(no) = of else { return self.g.constant(0.0) };
-        let dims = [(self.axis(no), DimRole::In), (out, DimRole::Out)];
+        let labels = self.axis(no);
+        let labels = self.beside(labels, [out]);
+        let dims = [(labels, DimRole::In), (out, DimRole::Out)];
         let table = self.variable(&format!("{path}.weight"), &dims, init, VariableKind::Trained);
-        self.index_of(table, index, no)
+        self.index_of(table, index, labels)
     }
 
     /// 1 at the label of a category, along the axis of its labels.
@@ -99,7 +101,7 @@ impl Lowerer<'_> {
     ) -> NodeId {
         let x = self.expr(arg);
         self.at(span);
-        let (no, axis, split) = (axis, self.axis(axis), self.axis(split));
+        let (axis, split) = (self.axis(axis), self.axis(split));
         let size = self.g.size(axis) / self.g.size(split);
         let places = self.g.iota(axis);
         let places = self.g.to_real(places);
@@ -112,7 +114,7 @@ impl Lowerer<'_> {
         let mine = self.g.binary(Elem::Eq, block, blocks);
         let cut = self.g.mul(x, mine);
         let Some(path) = path else { return cut };
-        let twin = self.twin(no);
+        let twin = self.twin(axis);
         let dims = [(axis, DimRole::In), (twin, DimRole::Out)];
         let init = Init::Uniform { bound: 1.0 / (size as f64).sqrt() };
         let w = self.variable(&format!("{path}.weight"), &dims, init, VariableKind::Trained);
