@@ -6,7 +6,7 @@ mod common;
 use common::{World, bound, request, root, same};
 use dsl::diagnostic::render;
 use dsl::source::Sources;
-use dsl::{Compiled, Library, Mode, Purpose, Settings, compile};
+use dsl::{AxisSource, Bound, Compiled, Library, Mode, Purpose, Settings, compile};
 
 /// Files beside the program first, then the checked-in library.
 struct Beside;
@@ -31,7 +31,26 @@ fn program(name: &str, sets: &[(&str, &str)]) -> Compiled {
     compiled.unwrap_or_else(|| panic!("{name}\n{}", render(&sources, &diagnostics, false)))
 }
 
-const PROGRAMS: [&str; 7] = ["autozi", "cellassign", "contrastive", "resolvi", "scanvi", "sysvi", "totalvi"];
+const PROGRAMS: [&str; 9] = [
+    "autozi",
+    "cellassign",
+    "contrastive",
+    "resolvi",
+    "scanvi",
+    "scvi_library",
+    "sysvi",
+    "totalanvi",
+    "totalvi",
+];
+
+/// Bindings to try: everything present, only what must be, and every category with one label.
+fn bindings(c: &Compiled, n_rows: usize) -> [Bound; 3] {
+    let mut one = bound(c, n_rows, true);
+    for axis in c.axes().iter().filter(|a| matches!(a.source, AxisSource::Category(_))) {
+        one.sizes.insert(axis.name.clone(), 1);
+    }
+    [bound(c, n_rows, true), bound(c, n_rows, false), one]
+}
 
 fn golden(name: &str, text: &str) {
     let path = root().join("tests/cases/explain").join(name);
@@ -57,9 +76,8 @@ fn models_lower_and_run() {
         let c = if name == "cellassign" { program(name, &[]) } else { program(name, &small) };
         let outputs =
             Purpose::Outputs { names: c.outputs().iter().map(|o| o.name.clone()).collect(), given: vec![] };
-        for everything in [true, false] {
-            let w =
-                World { model: &c, bound: bound(&c, 5, everything), canonical: same, epoch: 7.0, step: 1 };
+        for bound in bindings(&c, 5) {
+            let w = World { model: &c, bound, canonical: same, epoch: 7.0, step: 1 };
             for mode in [Mode::Train, Mode::Evaluate] {
                 for purpose in [Purpose::Objective, outputs.clone(), Purpose::Simulation, Purpose::Statistics]
                 {

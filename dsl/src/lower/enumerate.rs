@@ -88,11 +88,7 @@ impl Lowerer<'_> {
         let observed = site.observed.filter(|_| site.treat.is_none());
         let at = match (site.part, observed) {
             (Some(part), _) => self.expr(part).into(),
-            (None, Some(f)) => match self.field(f) {
-                FieldValue::Node(n) => n.into(),
-                FieldValue::Code(c) => self.g.constant(c as f64).into(),
-                _ => self.g.constant(0.0).into(),
-            },
+            (None, Some(f)) => self.field_value(f).into(),
             (None, None) => self.sample(s),
         };
         self.at(site.span);

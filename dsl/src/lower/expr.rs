@@ -59,11 +59,7 @@ impl Lowerer<'_> {
         let e = self.m.expr(id).clone();
         let node = match e.kind {
             ExprKind::Const(c) => self.g.constant(c),
-            ExprKind::Field(f) => match self.field(f) {
-                FieldValue::Node(n) => n,
-                FieldValue::Code(c) => self.g.constant(c as f64),
-                _ => self.g.constant(0.0),
-            },
+            ExprKind::Field(f) => self.field_value(f),
             ExprKind::Known(f) => self.known(f).unwrap_or_else(|| self.g.constant(1.0)),
             ExprKind::Within(a) => self.positions(a),
             ExprKind::Label(f, label) => self.label(f, label),

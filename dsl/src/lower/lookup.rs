@@ -5,7 +5,7 @@ use crate::compiled::{FeedSpec, SlotKind};
 use crate::model::{AxisNo, ExprId, ExprKind, FieldNo};
 use crate::source::Span;
 use autodiff_runtime::graph::Dtype;
-use autodiff_runtime::{Axes, AxisId, Elem, NodeId};
+use autodiff_runtime::{Axes, AxisId, Elem, NodeId, ReduceKind};
 
 impl Lowerer<'_> {
     pub(super) fn index(&mut self, base: ExprId, index: ExprId, axis: AxisNo) -> NodeId {
@@ -43,6 +43,24 @@ impl Lowerer<'_> {
             }
             _ => FieldValue::Node(self.expr(id)),
         }
+    }
+
+    /// A field as a value: codes held by `given`, or of a category with one label, are indices too.
+    pub(super) fn field_value(&mut self, f: FieldNo) -> NodeId {
+        let axis = self.m.fields[f].ty.of;
+        match (self.field(f), axis) {
+            (FieldValue::Node(n), _) => n,
+            (FieldValue::Code(code), Some(a)) => self.index_constant(code, self.axis(a)),
+            (FieldValue::Code(code), None) => self.g.constant(code as f64),
+            (_, Some(a)) => self.index_constant(0, self.axis(a)),
+            (_, None) => self.g.constant(0.0),
+        }
+    }
+
+    /// The place of a label of an axis.
+    fn index_constant(&mut self, code: usize, axis: AxisId) -> NodeId {
+        let hot = self.one_hot(code, axis);
+        self.g.reduce(ReduceKind::ArgMax, hot, axis)
     }
 
     /// `table` at the value of a category.

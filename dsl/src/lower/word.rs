@@ -1,9 +1,9 @@
 //! Expression words, noise, and truth values that are relaxed.
 
-use super::{FieldValue, Lowerer};
+use super::Lowerer;
 use crate::model::{ExprId, ExprKind, SiteNo, SiteWord};
 use autodiff_runtime::{Axes, Elem, NodeId};
-use distributions::{Sample, Support};
+use distributions::Support;
 
 impl Lowerer<'_> {
     pub(super) fn of_site(&mut self, word: SiteWord, s: SiteNo) -> NodeId {
@@ -57,12 +57,8 @@ impl Lowerer<'_> {
     /// log q at the site's value: of a partly observed one at its data.
     fn log_q(&mut self, s: SiteNo) -> NodeId {
         let q = self.guide(s);
-        let at = match self.m.sites[s].observed.map(|f| self.field(f)) {
-            Some(FieldValue::Node(x)) => Sample::from(x),
-            Some(_) => {
-                let zero = self.g.constant(0.0);
-                zero.into()
-            }
+        let at = match self.m.sites[s].observed {
+            Some(f) => self.field_value(f).into(),
             None => self.sample(s),
         };
         let value = self.density(&q, s, at);

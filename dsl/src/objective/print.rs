@@ -125,8 +125,20 @@ fn line(m: &Model, o: &Objective, t: &Term) -> String {
         _ if t.over.is_empty() => format!("{draws}: log q({0}) − log p({0})", s.name),
         _ => format!("{draws}: log q({}) − {}log {}", s.name, averaged(m, &t.over), density(m, t.site)),
     };
-    let scope = if t.per_row || m.plate.is_none() { "" } else { "  global: counted once" };
+    let scope = scope(m, t);
     format!("  {sign} {:<12} {how:<46} × {}{scope}", t.name, weight(m, t.weight))
+}
+
+/// How often a term counts, if not once for each row of the minibatch.
+fn scope(m: &Model, t: &Term) -> String {
+    if t.per_row || m.plate.is_none() {
+        return String::new();
+    }
+    match m.sites[t.site].plates.first().map(|p| m.axis_name(*p)) {
+        None => "  global: counted once".into(),
+        Some(p) if m.train.pair.as_deref() == Some(p) => format!("  per {p}, × M/B of its M {p}s"),
+        Some(p) => format!("  summed over every {p}"),
+    }
 }
 
 /// `Σ_c p(c) Π_gene p(x | c)`.

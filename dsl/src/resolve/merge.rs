@@ -368,6 +368,8 @@ impl Merger<'_> {
             let d = d.note(format!("missing: {}", names.join(", ")));
             self.diags
                 .push(d.help("extend a model that has them before this fragment: `extends scvi, fragment`"));
+            // Whatever else is missing would be reported once more at each use.
+            self.program.incomplete = true;
         }
     }
 

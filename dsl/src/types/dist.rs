@@ -207,6 +207,9 @@ impl Checker<'_> {
             (true, _) => {
                 d.help(format!("write `logits = {}`, or map them by `sigmoid` or `softmax`", short(e)))
             }
+            (_, Support::Positive) if sign.nonneg => {
+                d.help(format!("it may be 0: keep it above, `{0} + 1e-8` or `max({0}, 1e-8)`", short(e)))
+            }
             (_, Support::Positive | Support::Nonneg) => {
                 d.help(format!("map it there: `exp({0})` or `softplus({0})`", short(e)))
             }

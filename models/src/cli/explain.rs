@@ -49,7 +49,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
         () if args.latex => compiled.latex(),
         () if args.dot => compiled.dot(args.guide),
         () if args.svg => compiled.svg(args.guide),
-        () => compiled.explain(),
+        () => compiled.explain() + "\n",
     });
     Ok(OK)
 }
