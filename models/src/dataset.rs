@@ -83,8 +83,8 @@ pub struct Dataset {
     pub labels: BTreeMap<String, Vec<String>>,
     /// For each subset axis where its labels stand on the axis that it lies within.
     pub within: BTreeMap<String, Vec<u32>>,
-    /// Totals that stand for the statistic of a field that is being simulated: field, one per row.
-    pub totals: BTreeMap<String, Vec<f32>>,
+    /// Totals that stand for the statistic of a field that is being simulated: one per row of the field.
+    pub totals: BTreeMap<String, FieldData>,
 }
 
 impl Dataset {

@@ -71,11 +71,11 @@ fn compare(
     }
     let options = &options;
     let drawn = draw(model, options, &engine)?;
-    let mut data = drawn.given;
+    let mut data = drawn.given.data;
     for array in &drawn.arrays {
         observe(model, &mut data, array);
     }
-    let mut bound = drawn.bound;
+    let mut bound = drawn.given.bound;
     let observed = |name: &str| data.fields.contains_key(name);
     bound.present.extend(model.compiled().slots().iter().map(|s| s.name.clone()).filter(|n| observed(n)));
     let stats = compute_stats(&engine, model, &bound, &data, options.seed)?;

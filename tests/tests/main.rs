@@ -9,6 +9,7 @@ mod noise;
 mod parity;
 mod parts;
 mod primitives;
+mod programs;
 mod run;
 mod tidy;
 mod tools;

@@ -2,7 +2,7 @@
 
 use super::{FieldValue, Lowerer};
 use crate::compiled::{DimRole, FeedSpec, Init, Purpose, SlotKind, VariableDim, VariableKind, VariableSpec};
-use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Layer, Reduction};
+use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Layer, Reduction, SiteNo};
 use autodiff_runtime::graph::Dtype;
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId, ReduceKind};
 use distributions::Support;
@@ -125,11 +125,23 @@ impl Lowerer<'_> {
         node
     }
 
+    /// In a simulation, the site whose draw a field is; none while that site itself is being drawn.
+    fn drawn_field(&self, f: FieldNo) -> Option<SiteNo> {
+        if self.request.purpose != Purpose::Simulation {
+            return None;
+        }
+        let s = self.m.sites.iter().position(|s| s.observed == Some(f) && s.part.is_none())?;
+        (!self.drawing.contains(&s)).then_some(s)
+    }
+
     /// What stands for a field: fed, held by `given`, or drawn in a simulation.
     pub(super) fn field(&mut self, f: FieldNo) -> FieldValue {
         let key = (self.home_of_field(f), f);
         if let Some(v) = self.fields.get(&key) {
             return *v;
+        }
+        if let Some(s) = self.drawn_field(f) {
+            return FieldValue::Node(self.sample(s).value);
         }
         let decl = &self.m.fields[f];
         let name = decl.slot.name.clone();
@@ -280,6 +292,9 @@ impl Lowerer<'_> {
         }
         let ExprKind::Field(f) = self.m.expr(arg).kind else { return None };
         self.m.sites.iter().find(|s| s.observed == Some(f))?;
+        if self.drawn_field(f).is_some() {
+            return None;
+        }
         let decl = &self.m.fields[f];
         let left = decl.ty.axes.iter().copied().filter(|a| !over.contains(a));
         let axes = self.axes_of(left);

@@ -64,6 +64,8 @@ struct Lowerer<'a> {
     /// Axes of covariates: the field's continuous columns under its own name, each categorical column under
     /// `field.column`.
     covariate_axes: BTreeMap<String, AxisId>,
+    /// Sites that a simulation is drawing, outermost first.
+    drawing: Vec<SiteNo>,
     /// A second axis of the same size, for maps from an axis to itself.
     twins: BTreeMap<AxisId, AxisId>,
     /// Axes inside layers, by path and name.
@@ -120,6 +122,7 @@ impl<'a> Lowerer<'a> {
             g: Graph::new(),
             axes: vec![],
             covariate_axes: BTreeMap::new(),
+            drawing: vec![],
             twins: BTreeMap::new(),
             inner: BTreeMap::new(),
             feeds: vec![],

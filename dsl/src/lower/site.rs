@@ -81,8 +81,11 @@ impl Lowerer<'_> {
         let treat = self.m.sites[s].treat;
         let v = match (treat, self.enumerated(s)) {
             _ if self.request.purpose == Purpose::Simulation => {
+                self.drawing.push(s);
                 let p = self.prior(s);
-                self.draw(&p, s)
+                let drawn = self.draw(&p, s);
+                self.drawing.pop();
+                drawn
             }
             (Some(Treat::Point(p)), _) => self.param(p).into(),
             (_, Some(axis)) => {

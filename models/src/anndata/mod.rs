@@ -41,7 +41,9 @@ pub use matrix::{Csr, Dense, Matrix};
 pub use path::{FieldPath, PathError};
 pub use rows::RowReader;
 pub use uns::UnsValue;
-pub use write::{Additions, NewAnnData, WriteOptions, gather, write_copy, write_new, write_with};
+pub use write::{
+    Additions, NewAnnData, WriteOptions, gather, write_copy, write_new, write_new_mudata, write_with,
+};
 
 use frame::FrameHeader;
 use storage::Place;

@@ -231,11 +231,13 @@ impl<'d> Gatherer<'d> {
             }
             FeedSpec::Numbers(all) => all.iter().for_each(|&i| out.push_code(i)),
             FeedSpec::Epoch => out.push_number(epoch as f32),
-            FeedSpec::Total(field) => {
-                if let Some(totals) = self.data.totals.get(field) {
+            FeedSpec::Total(field) => match self.data.totals.get(field) {
+                Some(FieldData::Reals(totals)) => {
                     rows.iter().for_each(|&r| out.push_number(totals[r as usize]));
                 }
-            }
+                Some(FieldData::Whole(totals)) => totals.iter().for_each(|&v| out.push_number(v)),
+                _ => {}
+            },
         }
     }
 

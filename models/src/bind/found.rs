@@ -28,16 +28,11 @@ impl Found {
     pub fn take(&mut self, axis: usize, places: &[usize]) {
         self.labels[axis] = places.iter().map(|p| self.labels[axis][*p].clone()).collect();
         match (axis, &mut self.data) {
-            (1, SlotData::Matrix { values, missing }) => {
-                let width = values.n_cols();
-                if let Some(blocks) = missing {
-                    let rows = blocks.chunks(width.max(1));
-                    *blocks = rows.flat_map(|row| places.iter().map(|p| row[*p])).collect();
-                }
+            (1, SlotData::Matrix { values }) => {
                 let sources: Vec<Option<usize>> = places.iter().map(|p| Some(*p)).collect();
                 *values = values.with_columns(&sources);
             }
-            (_, SlotData::Matrix { values, .. }) => *values = rows_of(values, places),
+            (_, SlotData::Matrix { values }) => *values = rows_of(values, places),
             (_, SlotData::Vector(values)) => *values = places.iter().map(|p| values[*p]).collect(),
             (_, SlotData::Codes(codes)) => *codes = codes_at(codes, places),
             (_, SlotData::Covariates { categorical, continuous, .. }) => {
@@ -53,7 +48,7 @@ impl Found {
     pub fn transpose(&mut self) {
         self.axes.reverse();
         self.labels.reverse();
-        if let SlotData::Matrix { values, .. } = &mut self.data {
+        if let SlotData::Matrix { values } = &mut self.data {
             let old = values.to_dense();
             let mut new = Dense::zeros(old.n_cols, old.n_rows);
             for row in 0..old.n_rows {

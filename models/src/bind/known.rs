@@ -75,6 +75,18 @@ pub(super) fn in_blocks(known: &mut Known, blocks: &[bool], codes: &[u32]) {
     }
 }
 
+/// For each label and column whether the column sums to zero over the rows of the label, row-major.
+pub(super) fn zero_blocks(values: &Matrix, codes: &[u32]) -> Vec<bool> {
+    let n_cols = values.n_cols();
+    let n_labels = codes.iter().max().map_or(0, |c| *c as usize + 1);
+    let mut sums = vec![0.0f64; n_labels * n_cols];
+    for (row, &code) in codes.iter().enumerate() {
+        values
+            .for_each_in_row(row, |column, value| sums[code as usize * n_cols + column] += f64::from(value));
+    }
+    sums.into_iter().map(|sum| sum == 0.0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,8 +106,10 @@ mod tests {
         });
         let (filled, mut known) = fill_matrix(&sparse, SlotKind::Count);
         assert_eq!(filled.to_dense().values, [0.0, 0.0, 2.0, 0.0]);
-        // The second column is missing for the second label, that of row 1.
-        in_blocks(&mut known, &[false, false, false, true], &[0, 1]);
-        assert_eq!(known, Known::Rows { width: 2, mask: vec![true, false, true, false] });
+        // The second column sums to zero for the second label, that of row 1; so does what nothing is known of.
+        let blocks = zero_blocks(&filled, &[0, 1]);
+        assert_eq!(blocks, [true, true, false, true]);
+        in_blocks(&mut known, &blocks[..], &[0, 1]);
+        assert_eq!(known, Known::Rows { width: 2, mask: vec![false, false, true, false] });
     }
 }

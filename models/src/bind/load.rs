@@ -92,7 +92,7 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
     let data = match shape[..] {
         [rows, columns] => {
             let dense = crate::anndata::Dense { n_rows: rows, n_cols: columns, values };
-            SlotData::Matrix { values: crate::anndata::Matrix::Dense(dense), missing: None }
+            SlotData::Matrix { values: crate::anndata::Matrix::Dense(dense) }
         }
         _ => SlotData::Vector(values),
     };

@@ -270,12 +270,12 @@ impl BoundData {
         let mut record = None;
         let field = match data {
             SlotData::Absent => return,
-            SlotData::Matrix { values, .. } if may_miss => {
+            SlotData::Matrix { values } if may_miss => {
                 let (filled, known) = known::fill_matrix(values, slot.kind);
                 record = Some(known);
                 FieldData::Matrix(filled)
             }
-            SlotData::Matrix { values, .. } => FieldData::Matrix(values.clone()),
+            SlotData::Matrix { values } => FieldData::Matrix(values.clone()),
             SlotData::Vector(values) => {
                 let mut values = values.clone();
                 if may_miss {
@@ -312,14 +312,19 @@ impl BoundData {
         self.data.known.extend(record.map(|r| (name.to_owned(), r)));
     }
 
-    /// Columns that are missing for whole labels of a category; `blocks` by slot.
-    fn missing_blocks(&mut self, slots: &[Slot], blocks: &BTreeMap<String, Vec<bool>>) {
+    /// Columns that are missing for whole labels of a category: those that sum to zero there. An absent category has one
+    /// label.
+    fn missing_blocks(&mut self, slots: &[Slot]) {
         for slot in slots {
             let Some(MissingRule::ZerosBy(by)) = &slot.missing else { continue };
-            if let (Some(blocks), Some(FieldData::Codes(codes)), Some(known)) =
-                (blocks.get(&slot.name), self.data.fields.get(by), self.data.known.get_mut(&slot.name))
+            let codes = match self.data.fields.get(by) {
+                Some(FieldData::Codes(codes)) => codes.clone(),
+                _ => vec![0; self.data.n_rows],
+            };
+            if let (Some(FieldData::Matrix(values)), Some(known)) =
+                (self.data.fields.get(&slot.name), self.data.known.get_mut(&slot.name))
             {
-                known::in_blocks(known, blocks, codes);
+                known::in_blocks(known, &known::zero_blocks(values, &codes), &codes);
             }
         }
     }
@@ -338,12 +343,8 @@ impl BoundData {
             plate.and_then(|p| labels.get(p)).cloned().unwrap_or_else(|| vec!["all".into()]);
         self.data.n_rows = self.data.row_names.len();
         self.bound.n_rows = self.data.n_rows;
-        let mut blocks = BTreeMap::new();
         for f in found {
             let Some(slot) = compiled.slots().iter().find(|s| s.name == f.slot) else { continue };
-            if let SlotData::Matrix { missing: Some(b), .. } = &f.data {
-                blocks.insert(f.slot.clone(), b.clone());
-            }
             let f = in_graph_order(f, compiled);
             self.keep(slot, f.place, &f.data);
             let first = f.axes.first().map(String::as_str);
@@ -358,7 +359,7 @@ impl BoundData {
                 self.whole(slot);
             }
         }
-        self.missing_blocks(compiled.slots(), &blocks);
+        self.missing_blocks(compiled.slots());
         for (name, field) in &self.data.fields {
             if matches!(field, FieldData::Matrix(crate::anndata::Matrix::Csr(_))) {
                 self.bound.sparse.insert(name.clone());

@@ -130,7 +130,7 @@ pub(super) fn found(
         }
         2 => {
             let dense = Dense { n_rows: rows.len(), n_cols: columns.len(), values };
-            let data = SlotData::Matrix { values: Matrix::Dense(dense), missing: None };
+            let data = SlotData::Matrix { values: Matrix::Dense(dense) };
             Ok(Found { slot: slot_name, place, axes, labels: vec![rows, columns], data })
         }
         n => Err(format!("the slot has {n} axes, and the table {} by {}", rows.len(), columns.len())),

@@ -54,7 +54,7 @@ pub struct RunArgs {
 /// What is asked of the trained model and where it goes.
 #[derive(Args, Debug)]
 pub struct OutputArgs {
-    /// Outputs beyond those that go to obs and obsm: `expression`, or an expression such as `mean(z)`.
+    /// Outputs beyond the declared ones that go to no layer: `expression`, or an expression such as `mean(z)`.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     output: Vec<String>,
     /// Hold a field or a site at a value while outputs are computed: `batch=donor3`.

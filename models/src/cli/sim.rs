@@ -15,8 +15,8 @@ use std::path::PathBuf;
 pub struct SimArgs {
     /// The model: a file, else a model of the library.
     model: String,
-    /// Where the data go.
-    #[arg(short, long, value_name = "OUT.h5ad")]
+    /// Where the data go: an `.h5ad`, or an `.h5mu` for a program that reads several modalities.
+    #[arg(short, long, value_name = "OUT")]
     out: PathBuf,
     /// Number of cells.
     #[arg(long, value_name = "N", default_value_t = 2000)]
@@ -24,15 +24,18 @@ pub struct SimArgs {
     /// Number of genes.
     #[arg(long, value_name = "N", default_value_t = 500)]
     genes: usize,
-    /// Levels of every category, of equal size.
+    /// Labels of every optional category, of equal size.
     #[arg(long, value_name = "N", default_value_t = 1)]
     batches: usize,
     /// Mean and standard deviation of the log library size, where the likelihood reads the total count itself.
     #[arg(long, value_name = "MEAN,SD", default_value = "8,0.5")]
     library: String,
-    /// Sizes of other data axes.
+    /// Sizes of other data axes, and numbers of labels of categories.
     #[arg(long, value_name = "AXIS=N", num_args = 1..)]
     size: Vec<String>,
+    /// Chance that a value is missing, in fields that may miss some.
+    #[arg(long, value_name = "CHANCE", default_value_t = 0.2, value_parser = chance)]
+    missing: f64,
     /// Trained models that the model loads: `ref=reference.svim`.
     #[arg(long = "load", value_name = "NAME=RUN.svim", num_args = 1..)]
     loads: Vec<String>,
@@ -56,17 +59,24 @@ pub fn run(args: &SimArgs) -> Outcome {
         genes: args.genes,
         batches: args.batches,
         library: library(&args.library)?,
+        missing: args.missing,
         seed: args.seed,
         sizes: sizes(&args.size)?,
         binds: Binds::new().with_loads(&args.loads)?,
     };
     saved::check_writable(&args.out)?;
     let engine = Engine::new(args.engine.kind()?, args.engine.threads)?;
-    simulate(&model, &options, &engine, &args.out)?;
+    let files = simulate(&model, &options, &engine, &args.out)?;
     if !args.quiet {
-        out(&format!("{} cells, {} genes: {}", args.cells, args.genes, args.out.display()));
+        let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+        out(&format!("{} cells, {} genes: {}", args.cells, args.genes, files.join(", ")));
     }
     Ok(OK)
+}
+
+fn chance(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|p: &f64| (0.0..1.0).contains(p));
+    number.ok_or_else(|| "a number from 0 up to, but not, 1 is needed".to_owned())
 }
 
 fn library(text: &str) -> Result<(f64, f64), Error> {

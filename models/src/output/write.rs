@@ -22,6 +22,12 @@ pub enum Place {
     Obs(String),
     /// A layer.
     Layer(String),
+    /// A column by gene.
+    Var(String),
+    /// A table by gene.
+    Varm(String),
+    /// Among what is of no axis of the file.
+    Uns(String),
     /// Wherever its axes fit, under its own name.
     ByShape,
 }
@@ -48,16 +54,19 @@ impl OutputPlan {
             Some(("obsm", name)) => Place::Obsm(name.to_owned()),
             Some(("obs", name)) => Place::Obs(name.to_owned()),
             Some(("layers", name)) => Place::Layer(name.to_owned()),
+            Some(("var", name)) => Place::Var(name.to_owned()),
+            Some(("varm", name)) => Place::Varm(name.to_owned()),
+            Some(("uns", name)) => Place::Uns(name.to_owned()),
             _ => Place::ByShape,
         };
         Self { name: info.name.clone(), place, modality }
     }
 }
 
-/// The outputs that are written when none is named: those that go to `obs` and `obsm`.
+/// The outputs that are written when none is named: those with a place that is no layer, which are large.
 pub fn default_outputs(compiled: &Compiled) -> Vec<OutputPlan> {
     let all = compiled.outputs().iter().map(OutputPlan::of);
-    all.filter(|o| matches!(o.place, Place::Obsm(_) | Place::Obs(_))).collect()
+    all.filter(|o| !matches!(o.place, Place::Layer(_) | Place::ByShape)).collect()
 }
 
 /// The outputs to be written: the default ones, and those named (declared ones, or expressions in the language).
@@ -106,6 +115,16 @@ pub fn additions(
             Place::Obsm(name) if by_cell => out.obsm.push((name.clone(), dense(array.values))),
             Place::Layer(name) if by_cell && width == n_vars => {
                 out.layers.push((name.clone(), Matrix::Dense(dense(array.values))));
+            }
+            Place::Var(name) if !by_cell && rows == n_vars && width == 1 => {
+                out.var.push((name.clone(), column(&array)));
+            }
+            Place::Varm(name) if !by_cell && rows == n_vars => {
+                out.varm.push((name.clone(), dense(array.values)));
+            }
+            Place::Uns(name) => {
+                let values = array.values.iter().map(|v| f64::from(*v)).collect();
+                out.uns.push((name.clone(), UnsValue::Reals(array.shape, values)));
             }
             _ if by_cell && array.shape.len() == 1 => out.obs.push((name, column(&array))),
             _ if by_cell && width == n_vars => out.layers.push((name, Matrix::Dense(dense(array.values)))),

@@ -90,7 +90,6 @@ impl Registry {
                 registry.slots.insert(spec.name.clone(), (spec.clone(), found));
             }
         }
-        registry.mark_zero_blocks(slots);
         registry.problems.sort_by_key(|p| std::cmp::Reverse(p.severity));
         if registry.problems.iter().any(|p| p.severity == Severity::Error) {
             return Err(registry.problems);
@@ -122,23 +121,6 @@ impl Registry {
             self.alignments.insert("gene".to_owned(), aligned);
         } else {
             self.vocabulary.genes = found;
-        }
-    }
-
-    /// For slots whose columns are missing where they sum to zero: finds those per category.
-    fn mark_zero_blocks(&mut self, slots: &[SlotSpec]) {
-        for spec in slots {
-            let Missing::ZerosBy(by) = &spec.missing else { continue };
-            let Some((_, SlotData::Codes(codes))) = self.slots.get(by) else {
-                let message = format!("missing values are told by `{by}`, which is not a category with data");
-                self.problems.push(Problem::new(Severity::Error, "E0702", &spec.name, "", message));
-                continue;
-            };
-            let codes = codes.clone();
-            if let Some((_, SlotData::Matrix { values, missing })) = self.slots.get_mut(&spec.name) {
-                let blocks = read::zero_blocks(values, &codes);
-                *missing = blocks.contains(&true).then_some(blocks);
-            }
         }
     }
 

@@ -251,7 +251,7 @@ impl Reader<'_> {
             Matrix::Csr(m) => self.mark_missing(&mut m.values),
         }
         self.check_values(&values, path)?;
-        Some(SlotData::Matrix { values, missing: None })
+        Some(SlotData::Matrix { values })
     }
 
     /// Puts NaN for the number that the slot says means missing.
@@ -353,7 +353,7 @@ impl Reader<'_> {
         let of_old = sources(old);
         for (spec, data) in self.registry.slots.values_mut() {
             let on_axis = matches!(&spec.dims, SlotDims::CellsBy(a) | SlotDims::GenesBy(a) if a == axis);
-            if let (true, SlotData::Matrix { values, .. }) = (on_axis, data) {
+            if let (true, SlotData::Matrix { values }) = (on_axis, data) {
                 *values = values.with_columns(&of_old);
             }
         }
@@ -566,16 +566,4 @@ fn pick_rows(table: &Dense, sources: &[Option<usize>]) -> Dense {
         }
     }
     out
-}
-
-/// For each category and column whether the column sums to zero over the rows of the category, row-major.
-pub(super) fn zero_blocks(values: &Matrix, codes: &Codes) -> Vec<bool> {
-    let n_cols = values.n_cols();
-    let mut sums = vec![0.0f64; codes.labels.len() * n_cols];
-    for (row, &code) in codes.codes.iter().enumerate() {
-        if let Ok(code) = usize::try_from(code) {
-            values.for_each_in_row(row, |column, value| sums[code * n_cols + column] += f64::from(value));
-        }
-    }
-    sums.into_iter().map(|sum| sum == 0.0).collect()
 }

@@ -108,8 +108,6 @@ pub enum SlotData {
     Matrix {
         /// The values; NaN where missing and the slot says so.
         values: Matrix,
-        /// For [`Missing::ZerosBy`]: categories by columns, row-major, true where a column is missing.
-        missing: Option<Vec<bool>>,
     },
     /// Labels.
     Codes(Codes),

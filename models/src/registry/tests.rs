@@ -80,9 +80,7 @@ fn slots_of_a_real_file() {
     assert_eq!(codes.labels.len(), 4);
     assert_eq!(codes.sizes.iter().sum::<usize>(), 1556);
     assert_eq!(registry.vocabulary().categories["covs/obs.condition"], ["ctrl", "stim"]);
-    let Some(SlotData::Matrix { values: Matrix::Csr(Csr { n_cols, .. }), missing: None }) =
-        registry.slot("x")
-    else {
+    let Some(SlotData::Matrix { values: Matrix::Csr(Csr { n_cols, .. }) }) = registry.slot("x") else {
         panic!("a sparse matrix is expected")
     };
     assert_eq!(*n_cols, 1267);
@@ -193,8 +191,6 @@ fn missing_labels_and_missing_proteins() {
         (codes.codes.as_slice(), codes.labels.as_slice()),
         ([0, 0, -1, 1].as_slice(), strings(&["a", "b"]).as_slice())
     );
-    let Some(SlotData::Matrix { missing, .. }) = registry.slot("y") else { panic!("a matrix is expected") };
-    assert_eq!(missing.as_deref(), Some([false, true, false, false].as_slice()));
     assert_eq!(registry.vocabulary().axes["protein"], ["0", "1"]);
 }
 
@@ -207,7 +203,7 @@ fn a_trained_vocabulary_rules_new_data() {
 
     let new = AnnData::open(&made(&dir, "new.h5ad", &["g2", "extra", "g0"], &["a", "a", "a", "a"])).unwrap();
     let registry = Registry::register_with(&new, &slots, trained.vocabulary()).unwrap();
-    let Some(SlotData::Matrix { values, .. }) = registry.slot("x") else { panic!("a matrix is expected") };
+    let Some(SlotData::Matrix { values }) = registry.slot("x") else { panic!("a matrix is expected") };
     let file = new.matrix(&FieldPath::X).unwrap().to_dense();
     for row in 0..4 {
         let (from, to) = (file.row(row), values.to_dense().row(row).to_vec());
@@ -239,7 +235,7 @@ fn proteins_of_two_panels() {
     let trained = Registry::register(&AnnData::open(&large).unwrap(), &spec).unwrap();
     let registry =
         Registry::register_with(&AnnData::open(&small).unwrap(), &spec, trained.vocabulary()).unwrap();
-    let Some(SlotData::Matrix { values, .. }) = registry.slot("y") else { panic!("a matrix is expected") };
+    let Some(SlotData::Matrix { values }) = registry.slot("y") else { panic!("a matrix is expected") };
     assert_eq!(values.n_cols(), 29);
     assert_eq!(registry.alignment("protein").unwrap().missing.len(), 15);
 }

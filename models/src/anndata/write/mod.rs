@@ -217,6 +217,30 @@ pub fn write_new(output: &Path, data: &NewAnnData, options: WriteOptions) -> Res
     target.commit()
 }
 
+/// Writes modalities that have the same cells as a new `.h5mu`; `whole` is what they share.
+///
+/// # Errors
+/// E0714 as for [`write_copy`].
+pub fn write_new_mudata(
+    output: &Path,
+    whole: &NewAnnData,
+    modalities: &[(String, NewAnnData)],
+    options: WriteOptions,
+) -> Result<(), DataError> {
+    let unfit = |message: String| DataError::new(DataErrorKind::Unwritable, output, "", message);
+    for data in std::iter::once(whole).chain(modalities.iter().map(|m| &m.1)) {
+        data.check().map_err(unfit)?;
+    }
+    let rows: Vec<Option<usize>> = (0..whole.obs_names.len()).map(Some).collect();
+    let parts: Vec<_> = modalities.iter().map(|(name, d)| (name.clone(), d.clone(), rows.clone())).collect();
+    let mut open_gate = |_: &str| Ok(());
+    let mut target = Target::begin(output, None, options, &mut open_gate)?;
+    target.create(whole::USER_BLOCK)?;
+    target.edit(|root, gate| whole::put_mudata(root, whole, &parts, gate))?;
+    target.touch(whole::mark_mudata)?;
+    target.commit()
+}
+
 impl NewAnnData {
     /// Checks that all parts have the sizes of the two axes; gives what does not.
     pub(super) fn check(&self) -> Result<(), String> {

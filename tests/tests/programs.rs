@@ -1,0 +1,99 @@
+//! Models of the field, end to end by the command line: data are drawn from each by `svic sim`, and `svic run` on these
+//! writes every output that the model declares.
+
+use crate::command::svic;
+use std::path::{Path, PathBuf};
+use svi::anndata::{AnnData, FieldPath, Values};
+use tempfile::TempDir;
+
+/// Programs whose modalities have different cells, and the files that `svic sim` makes for them.
+const APART: [(&str, &str, &str); 2] = [("gimvi", "sc", "sp"), ("tangram", "sc", "sp")];
+
+/// Programs of several modalities of the same cells.
+const TOGETHER: [&str; 2] = ["totalanvi", "totalvi"];
+
+/// Parts that do not stand alone: a fragment, one that needs a trained model (see `parts`), grammar without meaning.
+const NOT_ALONE: [&str; 4] = ["every_construct", "semisupervised", "stereoscope", "velovi"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dsl/tests/programs")
+}
+
+fn copied() -> (TempDir, Vec<String>) {
+    let to = tempfile::tempdir().expect("a temporary folder");
+    let mut names = vec![];
+    for entry in std::fs::read_dir(folder()).expect("the programs are there") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        std::fs::copy(&path, to.path().join(format!("{name}.svi"))).expect("the program is copied");
+        names.push(name);
+    }
+    names.sort();
+    (to, names)
+}
+
+/// The file that holds what a path of the program says, and the path inside it.
+fn held(folder: &Path, out: &str, destination: &str) -> (AnnData, FieldPath) {
+    let path: FieldPath = destination.parse().expect("a path");
+    let open = |name: &str| AnnData::open(&folder.join(name)).expect("the output opens");
+    match &path {
+        FieldPath::Mod(name, inner) if !folder.join(out).is_file() => {
+            let (stem, _) = out.split_once('.').expect("an ending");
+            (open(&format!("{stem}.{name}.h5ad")), inner.as_ref().clone())
+        }
+        _ => (open(out), path),
+    }
+}
+
+#[test]
+fn every_program_of_the_field_runs_on_data_drawn_from_it() {
+    let (folder, names) = copied();
+    for name in names.iter().filter(|n| !NOT_ALONE.contains(&n.as_str())) {
+        let program = format!("{name}.svi");
+        let ending = if TOGETHER.contains(&name.as_str()) { "h5mu" } else { "h5ad" };
+        let (data, out) = (format!("{name}.{ending}"), format!("{name}-out.{ending}"));
+        let sizes = ["--cells", "90", "--genes", "30", "--batches", "2", "-q"];
+        svic(folder.path(), &[&["sim", &program, "-o", &data][..], &sizes].concat()).expect(0, &[]);
+        let files = match APART.iter().find(|a| a.0 == name) {
+            Some((_, a, b)) => vec![format!("{a}={name}.{a}.h5ad"), format!("{b}={name}.{b}.h5ad")],
+            None => vec![data],
+        };
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let model = svi::compile_file(folder.path().join(&program)).expect("it compiles");
+        // Also the large ones, which are written on request.
+        let asked: Vec<String> = model.compiled().outputs().iter().map(|o| o.name.clone()).collect();
+        let asked = asked.join(",");
+        let run = [&["run", &program][..], &files, &["--epochs", "2", "-q", "-o", &out]].concat();
+        let run = if asked.is_empty() { run } else { [&run[..], &["--output", &asked]].concat() };
+        svic(folder.path(), &run).expect(0, &[]);
+        for output in model.compiled().outputs() {
+            let Some(destination) = &output.destination else { continue };
+            let (file, path) = held(folder.path(), &out, destination);
+            assert!(file.contains(&path), "{name}: `{destination}` of `{}` was written", output.name);
+        }
+    }
+}
+
+/// Labels are hidden in a fifth of the cells, and what they were stands beside.
+#[test]
+fn simulated_labels_are_missing_where_the_declaration_allows() {
+    let (folder, _) = copied();
+    let sim = ["sim", "scanvi.svi", "-o", "a.h5ad", "--cells", "500", "--genes", "20", "--size", "label=4"];
+    svic(folder.path(), &sim).expect(0, &[]);
+    let data = AnnData::open(&folder.path().join("a.h5ad")).expect("the simulation opens");
+    let labels = |name: &str| match data.column(&FieldPath::Obs(name.into())).expect("a column").values {
+        Values::Categorical { codes, categories, .. } => {
+            codes.iter().map(|c| categories[*c as usize].clone()).collect::<Vec<_>>()
+        }
+        other => panic!("labels, not {other:?}"),
+    };
+    let (shown, hidden) = (labels("cell_type"), labels("true_cell_type"));
+    let missing = shown.iter().filter(|l| *l == "Unknown").count();
+    assert!((70..130).contains(&missing), "{missing} of 500");
+    assert!(shown.iter().zip(&hidden).all(|(s, h)| s == "Unknown" || s == h));
+    let mut all = hidden;
+    all.sort();
+    all.dedup();
+    assert_eq!(all, ["label_0", "label_1", "label_2", "label_3"]);
+    svic(folder.path(), &["sim", "scanvi.svi", "-o", "b.h5ad", "--missing", "1.5"]).expect(2, &["from 0"]);
+}
