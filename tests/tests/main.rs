@@ -5,6 +5,8 @@ mod binding;
 mod command;
 mod editor;
 mod gradients;
+mod kill;
+mod mutants;
 mod noise;
 mod parity;
 mod parts;

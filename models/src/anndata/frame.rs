@@ -251,9 +251,9 @@ fn old_categories(codes: Vec<i64>, name: &str, uns: &Group, place: &Place<'_>) -
 pub(super) fn numbers_of(frame: &Frame, place: &Place<'_>) -> Result<Table, DataError> {
     let header = frame.header(place)?;
     let (n_rows, n_cols) = (header.index.len(), header.columns.len());
-    let mut values = Dense { n_rows, n_cols, values: storage::room(n_rows.saturating_mul(n_cols), place)? };
-    values.values.resize(n_rows * n_cols, 0.0);
-    for (number, name) in header.columns.iter().enumerate() {
+    // Column by column, so that only what was really read takes memory.
+    let mut columns: Vec<Vec<f64>> = Vec::new();
+    for name in &header.columns {
         let place = place.child(name);
         let column = frame.column(name, &place)?.ok_or_else(|| place.malformed("it is missing"))?;
         let numbers = column.to_reals().filter(|v| v.len() == n_rows).ok_or_else(|| {
@@ -263,9 +263,11 @@ pub(super) fn numbers_of(frame: &Frame, place: &Place<'_>) -> Result<Table, Data
                 column.values.describe()
             ))
         })?;
-        for (row, number_value) in numbers.into_iter().enumerate() {
-            values.values[row * n_cols + number] = number_value as f32;
-        }
+        columns.push(numbers);
+    }
+    let mut values = Dense { n_rows, n_cols, values: storage::room(n_rows.saturating_mul(n_cols), place)? };
+    for row in 0..n_rows {
+        values.values.extend(columns.iter().map(|column| column[row] as f32));
     }
     Ok(Table { labels: Some(header.columns), values })
 }

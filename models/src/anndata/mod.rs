@@ -438,6 +438,10 @@ impl AnnData {
         if let FieldPath::Mod(name, inner) = path {
             return self.modality(name)?.table(inner);
         }
+        // What has a shape is compared before it is read; data frames have none.
+        if let Ok(shape) = self.matrix_shape(path) {
+            self.check_shape(path, shape)?;
+        }
         let place = self.place(path);
         let table = ask!(self, content => content.table(path, &place))?.ok_or_else(|| self.missing(path))?;
         self.check_shape(path, (table.values.n_rows, table.values.n_cols))?;

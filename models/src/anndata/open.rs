@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::{DataError, DataErrorKind};
 use super::formats::{self, Found};
 use super::storage::zarr::{self, Store};
-use super::storage::{self, Group, Node, Place};
+use super::storage::{self, Group, Node, Place, heaps};
 
 /// The first eight bytes of an HDF5 file, or those after its user block.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -108,6 +108,14 @@ fn open_hdf5(path: &Path, superblock: &[u8], size: u64) -> Result<Opened, DataEr
         return Err(unreadable(path, format!("the file is cut short: it has {size} bytes of {end}"))
             .with_help("it was not copied or written to its end: fetch or write it again"));
     }
+    if lengths(superblock) != Some(8) {
+        return Err(unreadable(path, "its superblock is damaged: lengths of 8 bytes are expected"));
+    }
+    let endless = heaps::endless(path).map_err(|e| unreadable(path, format!("it cannot be read: {e}")))?;
+    if let Some(at) = endless {
+        return Err(unreadable(path, format!("it is damaged: the heap of texts at byte {at} has no end"))
+            .with_help("fetch the file again"));
+    }
     let root = hdf5::File::open(path).and_then(|file| file.group("/")).map_err(|e| {
         unreadable(path, format!("HDF5 cannot open it: {}", storage::first_line(&e.to_string())))
             .with_help("the file may be damaged, or still open for writing elsewhere")
@@ -194,6 +202,12 @@ fn declared_end(superblock: &[u8]) -> Option<u64> {
         return None;
     }
     number(first + 2 * width, width).filter(|&end| end < u64::MAX >> 1)
+}
+
+/// The width in bytes of the lengths in the file.
+fn lengths(superblock: &[u8]) -> Option<u8> {
+    let at = if superblock.get(8)? < &2 { 14 } else { 10 };
+    superblock.get(at).copied()
 }
 
 /// Names joined by commas, cut after twelve.

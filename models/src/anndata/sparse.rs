@@ -61,6 +61,26 @@ pub(super) fn read_dense(data: &Array, place: &Place<'_>) -> Result<Dense, DataE
     Ok(Dense { n_rows, n_cols, values })
 }
 
+/// Places of a sparse table for each of its values; more are a claim that nothing backs.
+const MAX_PLACES: usize = 1000;
+
+/// Reads a sparse matrix as a dense table.
+///
+/// # Errors
+/// As [`read_sparse`]; a table that would be mostly emptiness.
+pub(super) fn read_table(group: &Group, place: &Place<'_>) -> Result<Dense, DataError> {
+    let (_, n_rows, n_cols) = sparse_header(group, place)?;
+    let data = storage::dataset(group, "data", place)?;
+    let n_values: usize = storage::check_claim(&data, &place.child("data"))?.iter().product();
+    let most = n_values.saturating_add(n_rows).saturating_add(MAX_PLACES).saturating_mul(MAX_PLACES);
+    if n_rows.saturating_mul(n_cols) > most {
+        return Err(place.malformed(format!(
+            "it claims a shape of {n_rows} x {n_cols} for {n_values} values, too wide for a table"
+        )));
+    }
+    Ok(read_sparse(group, place)?.to_dense())
+}
+
 /// Format and shape of a sparse group, from the attributes of any version of anndata.
 fn sparse_header(group: &Group, place: &Place<'_>) -> Result<(Format, usize, usize), DataError> {
     let encoding = storage::attribute_text(group, "encoding-type", place)

@@ -142,7 +142,7 @@ impl Tree {
                 if storage::attribute_text(&group, "encoding-type", place).as_deref() == Some("dataframe") {
                     return frame::numbers_of(&Frame::Group(group), place).map(Some);
                 }
-                sparse::read_matrix(&Node::Group(group), place)?.to_dense()
+                sparse::read_table(&group, place)?
             }
             Some(Node::Dataset(data)) if data.ndim() == 1 => {
                 let (values, shape) = storage::read_f32(&data, place)?;

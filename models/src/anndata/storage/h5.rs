@@ -485,8 +485,9 @@ fn attribute(
         return Ok(None);
     }
     let attribute = owner.attr(name).map_err(|e| place.hdf5("open an attribute", &e))?;
-    if attribute.size() > MAX_ATTRIBUTE {
-        return Err(place.malformed(format!("its attribute `{name}` claims {} elements", attribute.size())));
+    let shape = attribute.shape();
+    match shape.iter().try_fold(1usize, |n, &m| n.checked_mul(m)) {
+        Some(n) if n <= MAX_ATTRIBUTE => Ok(Some(attribute)),
+        _ => Err(place.malformed(format!("its attribute `{name}` claims a shape of {shape:?}"))),
     }
-    Ok(Some(attribute))
 }

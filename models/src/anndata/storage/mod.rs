@@ -3,6 +3,7 @@
 //! Groups and arrays are those of HDF5 or of a zarr store; the rest of this module does not know which.
 
 pub(super) mod h5;
+pub(super) mod heaps;
 pub(super) mod zarr;
 
 use std::ops::Range;

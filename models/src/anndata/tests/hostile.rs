@@ -194,6 +194,28 @@ fn claims_that_the_file_cannot_back_are_refused() {
 }
 
 #[test]
+fn sparse_tables_that_claim_to_be_wide() {
+    let table = |shape: [i64; 2]| {
+        spoiled(move |f| {
+            let obsm = if f.link_exists("obsm") { f.group("obsm") } else { f.create_group("obsm") }.unwrap();
+            obsm.link_hard("/X", "t").unwrap();
+            f.group("X").unwrap().attr("shape").unwrap().write_raw(&shape).unwrap();
+        })
+    };
+    for (shape, said) in [
+        ([3, 4_000_000_000], "too wide for a table"),
+        ([4_000_000_000, 4], "its shape is 4000000000 x 4"),
+        ([4_000_000_000, 4_000_000_000], "its shape is"),
+    ] {
+        let (_dir, path) = table(shape);
+        let error = AnnData::open(&path).unwrap().table(&"obsm.t".parse().unwrap()).unwrap_err();
+        assert!(error.message.contains(said), "{error}");
+    }
+    let (_dir, path) = table([3, 4]);
+    assert_eq!(AnnData::open(&path).unwrap().table(&"obsm.t".parse().unwrap()).unwrap().values.n_cols, 4);
+}
+
+#[test]
 fn links_out_of_the_file_and_in_circles() {
     let (dir, path) = spoiled(|f| {
         f.unlink("X").unwrap();

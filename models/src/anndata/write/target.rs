@@ -30,6 +30,8 @@ pub(super) struct Target<'g> {
 struct Lock {
     file: File,
     path: PathBuf,
+    /// Whether it keeps others out: not so on file systems without locks.
+    holds: bool,
 }
 
 impl Drop for Lock {
@@ -46,16 +48,29 @@ impl Lock {
         for _ in 0..TRIES {
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
             match file.try_lock() {
-                Ok(()) if is_at(&file, &path) => return Ok(Self { file, path }),
+                Ok(()) if is_at(&file, &path) => return Ok(Self { file, path, holds: true }),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {
                     return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it now"));
                 }
                 // Some network file systems know no locks; the renaming keeps the target whole there too.
-                Err(TryLockError::Error(_)) => return Ok(Self { file, path }),
+                Err(TryLockError::Error(_)) => return Ok(Self { file, path, holds: false }),
             }
         }
         Err(io::Error::new(io::ErrorKind::ResourceBusy, "other runs keep writing it"))
+    }
+
+    /// Removes temporary files of this target whose writers were killed: who holds the lock is the only one alive.
+    fn clear_away(&self, directory: &Path, name: &str) {
+        let Ok(entries) = fs::read_dir(directory) else { return };
+        for entry in entries.flatten().filter(|_| self.holds) {
+            let found = entry.file_name().to_string_lossy().into_owned();
+            let middle = found.strip_prefix(&format!(".{name}.")).and_then(|rest| rest.strip_suffix(".part"));
+            if middle.is_some_and(|m| m.bytes().all(|b| b.is_ascii_digit() || b == b'.')) {
+                // One that cannot be removed does no harm.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
@@ -136,6 +151,7 @@ impl<'g> Target<'g> {
         let name = name.to_string_lossy();
         let claimed = gate("create").and_then(|()| {
             let lock = Lock::take(&directory, &name)?;
+            lock.clear_away(&directory, &name);
             Ok((claim(&directory, &name)?, lock))
         });
         let (part, lock) = claimed.map_err(|e| named(output, Failure::Io(e)))?;
