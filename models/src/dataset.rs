@@ -1,13 +1,16 @@
-//! The data of a bound model in memory, field by field, ready to be cut into minibatches.
+//! The data of a bound model, field by field, ready to be cut into minibatches.
 
-use crate::anndata::Matrix;
+use crate::anndata::{DiskRows, Matrix};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// One bound field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldData {
     /// One row per cell: a count matrix, or a table.
     Matrix(Matrix),
+    /// One row per cell, on the disk.
+    Disk(DiskRows),
     /// One code per cell.
     Codes(Vec<u32>),
     /// One number per cell.
@@ -23,6 +26,7 @@ impl FieldData {
     pub fn row_len(&self) -> usize {
         match self {
             FieldData::Matrix(m) => m.n_cols(),
+            FieldData::Disk(rows) => rows.n_cols(),
             FieldData::Codes(_) | FieldData::Reals(_) => 1,
             FieldData::Covariates(c) => c.categorical.len() + c.n_continuous,
             FieldData::Whole(values) => values.len(),
@@ -66,6 +70,15 @@ pub struct Paired {
     pub fields: BTreeSet<String>,
 }
 
+/// Rows are drawn from some blocks of consecutive rows at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// Rows of a block.
+    pub n_rows: usize,
+    /// Blocks drawn from at once.
+    pub n_together: usize,
+}
+
 /// All fields of a bound model, and the labels of their rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
@@ -74,7 +87,7 @@ pub struct Dataset {
     /// The fields of a second plate whose rows are taken in minibatches too.
     pub paired: Option<Paired>,
     /// Names of the cells.
-    pub row_names: Vec<String>,
+    pub row_names: Arc<Vec<String>>,
     /// The present fields by name.
     pub fields: BTreeMap<String, FieldData>,
     /// Which values are known, for the fields that may miss some.
@@ -83,6 +96,8 @@ pub struct Dataset {
     pub labels: BTreeMap<String, Vec<String>>,
     /// For each subset axis where its labels stand on the axis that it lies within.
     pub within: BTreeMap<String, Vec<u32>>,
+    /// How an epoch goes through rows that lie on the disk; else it draws from all of them.
+    pub blocks: Option<Blocks>,
     /// Totals that stand for the statistic of a field that is being simulated: one per row of the field.
     pub totals: BTreeMap<String, FieldData>,
 }

@@ -90,10 +90,12 @@ fn files_that_are_no_anndata() {
 
 #[test]
 fn no_x() {
+    let mut scaled = counts();
+    scaled.values.iter_mut().for_each(|v| *v = v.ln_1p());
     let parts =
-        Additions { layers: vec![("counts".to_owned(), Matrix::Dense(counts()))], ..Additions::default() };
+        Additions { layers: vec![("scaled".to_owned(), Matrix::Dense(scaled))], ..Additions::default() };
     let folder = folder_with(&NewAnnData { x: None, parts, ..sound() });
-    refused(folder.path(), &[], &["E0702", "data.h5ad", "`X`", "--bind x=layers.counts"]);
+    refused(folder.path(), &[], &["E0702", "data.h5ad", "`X`", "--bind x=layers.scaled"]);
 }
 
 #[test]

@@ -134,6 +134,42 @@ fn messages_about_data() {
     assert_eq!(all, expected, "SVIC_BLESS=1 accepts the new texts");
 }
 
+#[test]
+fn names_in_another_spelling_are_taken_and_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let labels = || texts(|i| if i % 2 == 0 { "one" } else { "two" });
+    let mut data = with("Batch", labels());
+    data.parts.obs.retain(|(name, _)| name != "batch");
+    let check = |data: &NewAnnData, model: &str| {
+        let (code, text) = run(folder.path(), data, &["check", model, "data.h5ad"]);
+        assert_eq!(code, 0, "{text}");
+        text
+    };
+    let text = check(&data, "m.svi");
+    assert!(text.contains("data.h5ad has no `obs.batch`; `obs.Batch` is taken"), "{text}");
+    assert!(text.contains("batch = obs.Batch"), "{text}");
+    // Two that could be meant: neither is taken.
+    data.parts.obs.push(("BATCH".into(), labels()));
+    let (code, text) = run(folder.path(), &data, &["check", "m.svi", "data.h5ad"]);
+    assert!(code == 1 && text.contains("E0702") && text.contains("did you mean `obs.BATCH`"), "{text}");
+    // What may be absent is left out, and it is said what there is.
+    let text = check(&with("sample", labels()), "m.svi");
+    assert!(!text.contains("obs.sample"), "{text}");
+    let mut data = with("sample", labels());
+    data.parts.obs.retain(|(name, _)| name == "sample");
+    let text = check(&data, "scvi");
+    assert!(text.contains("so it is left out; there are `obs.sample`"), "{text}");
+    assert!(text.contains("--bind batch=obs.sample"), "{text}");
+    // Counts without an `X`.
+    let counts = data.x.take().expect("it has one");
+    data.parts.layers.push(("counts".into(), counts));
+    let text = check(&data, "scvi");
+    assert!(
+        text.contains("has no `X`; `layers.counts` is taken") && text.contains("x = layers.counts"),
+        "{text}"
+    );
+}
+
 /// The messages, without what the process says before them.
 fn said(text: &str) -> String {
     let message = |l: &&str| !["error[", "warning[", "note["].iter().any(|start| l.starts_with(start));

@@ -3,6 +3,7 @@
 mod bad_input;
 mod binding;
 mod command;
+mod disk;
 mod editor;
 mod gradients;
 mod kill;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::AnnData;
+use super::blocks::DiskRows;
 use super::error::{DataError, DataErrorKind};
 use super::matrix::Matrix;
 use super::path::FieldPath;
@@ -77,40 +78,89 @@ pub fn check_counts(
 ) -> Result<CountReport, DataError> {
     let wrong = first_non_counts(matrix, SHOWN);
     if !wrong.is_empty() {
-        let label = |names: &[String], at: usize| names.get(at).cloned().unwrap_or_else(|| format!("#{at}"));
-        let shown: Vec<String> = wrong
-            .iter()
-            .map(|w| {
-                format!("{} (cell `{}`, gene `{}`)", w.value, label(cells, w.row), label(genes, w.column))
-            })
-            .collect();
-        let message = format!("counts are non-negative integers, but it holds {}", shown.join(", "));
-        return Err(DataError::new(DataErrorKind::NotCounts, file, field.to_string(), message));
+        return Err(not_counts(&wrong, cells, genes, file, field));
     }
-    Ok(report(matrix))
+    let mut sums = Sums::new(matrix.n_cols());
+    sums.add(0, matrix);
+    Ok(sums.report())
 }
 
-fn report(matrix: &Matrix) -> CountReport {
-    let mut out = CountReport::default();
-    let mut gene_seen = vec![false; matrix.n_cols()];
-    for row in 0..matrix.n_rows() {
-        let mut total = 0.0f64;
-        matrix.for_each_in_row(row, |column, value| {
-            total += f64::from(value);
-            out.max = out.max.max(value);
-            gene_seen[column] |= value > 0.0;
-        });
-        out.total += total;
-        if total == 0.0 {
-            out.n_empty_cells += 1;
-            if out.empty_cells.len() < SHOWN {
-                out.empty_cells.push(row);
+/// As [`check_counts`] for a matrix that stays on the disk, which is read once.
+///
+/// # Errors
+/// As [`check_counts`]; E0713 when it cannot be read.
+pub fn check_counts_on_disk(
+    rows: &DiskRows,
+    cells: &[String],
+    genes: &[String],
+    file: &Path,
+    field: &FieldPath,
+) -> Result<CountReport, DataError> {
+    let mut sums = Sums::new(rows.n_cols());
+    rows.each_block(|first, block| {
+        let mut wrong = first_non_counts(block, SHOWN);
+        if !wrong.is_empty() {
+            wrong.iter_mut().for_each(|w| w.row += first);
+            return Err(not_counts(&wrong, cells, genes, file, field));
+        }
+        sums.add(first, block);
+        Ok(())
+    })?;
+    Ok(sums.report())
+}
+
+fn not_counts(
+    wrong: &[NonCount],
+    cells: &[String],
+    genes: &[String],
+    file: &Path,
+    field: &FieldPath,
+) -> DataError {
+    let label = |names: &[String], at: usize| names.get(at).cloned().unwrap_or_else(|| format!("#{at}"));
+    let shown: Vec<String> = wrong
+        .iter()
+        .map(|w| format!("{} (cell `{}`, gene `{}`)", w.value, label(cells, w.row), label(genes, w.column)))
+        .collect();
+    let message = format!("counts are non-negative integers, but it holds {}", shown.join(", "));
+    DataError::new(DataErrorKind::NotCounts, file, field.to_string(), message)
+}
+
+/// What is summed up of counts while they pass.
+struct Sums {
+    out: CountReport,
+    gene_seen: Vec<bool>,
+}
+
+impl Sums {
+    fn new(n_genes: usize) -> Self {
+        Self { out: CountReport::default(), gene_seen: vec![false; n_genes] }
+    }
+
+    /// Takes in rows, the first of which has the number `first`.
+    fn add(&mut self, first: usize, matrix: &Matrix) {
+        let (out, gene_seen) = (&mut self.out, &mut self.gene_seen);
+        for row in 0..matrix.n_rows() {
+            let mut total = 0.0f64;
+            matrix.for_each_in_row(row, |column, value| {
+                total += f64::from(value);
+                out.max = out.max.max(value);
+                gene_seen[column] |= value > 0.0;
+            });
+            out.total += total;
+            if total == 0.0 {
+                out.n_empty_cells += 1;
+                if out.empty_cells.len() < SHOWN {
+                    out.empty_cells.push(first + row);
+                }
             }
         }
     }
-    out.n_empty_genes = gene_seen.iter().filter(|seen| !**seen).count();
-    out.may_be_rounded = out.max >= EXACT;
-    out
+
+    fn report(mut self) -> CountReport {
+        self.out.n_empty_genes = self.gene_seen.iter().filter(|seen| !**seen).count();
+        self.out.may_be_rounded = self.out.max >= EXACT;
+        self.out
+    }
 }
 
 impl AnnData {

@@ -1,5 +1,7 @@
 //! Data frames: `obs`, `var` and frames inside `obsm` and `varm`, in every layout that anndata has written.
 
+use std::sync::Arc;
+
 use super::Table;
 use super::column::{Column, Values};
 use super::error::DataError;
@@ -20,7 +22,7 @@ pub(super) enum Frame {
 #[derive(Clone, Debug, Default)]
 pub(super) struct FrameHeader {
     /// The labels of the rows.
-    pub index: Vec<String>,
+    pub index: Arc<Vec<String>>,
     /// The names of the columns in order.
     pub columns: Vec<String>,
 }
@@ -46,7 +48,7 @@ impl Frame {
                 let index_name = records_index(&records, place)?;
                 let index = texts_of(records.column(&index_name, place)?);
                 let columns = records.names().filter(|n| *n != index_name).map(str::to_owned).collect();
-                Ok(FrameHeader { index, columns })
+                Ok(FrameHeader { index: Arc::new(index), columns })
             }
         }
     }
@@ -115,7 +117,7 @@ fn group_header(group: &Group, place: &Place<'_>) -> Result<FrameHeader, DataErr
             columns.push(name);
         }
     }
-    Ok(FrameHeader { index, columns })
+    Ok(FrameHeader { index: Arc::new(index), columns })
 }
 
 /// Reads the column or array at `node`, a member of the frame `parent`.

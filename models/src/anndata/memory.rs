@@ -133,7 +133,7 @@ impl NewAnnData {
 
     pub(super) fn raw_var(&self, _: &Place<'_>) -> Result<Option<FrameHeader>, DataError> {
         Ok(self.parts.raw.as_ref().map(|raw| FrameHeader {
-            index: raw.var_names.clone(),
+            index: std::sync::Arc::new(raw.var_names.clone()),
             columns: raw.parts.var.iter().map(|(name, _)| name.clone()).collect(),
         }))
     }

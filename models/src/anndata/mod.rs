@@ -7,6 +7,7 @@
 //! Nothing here knows of models or devices.
 
 mod axes;
+mod blocks;
 mod column;
 mod concat;
 mod counts;
@@ -33,9 +34,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use axes::{AxisKind, FieldAxis};
+pub use blocks::DiskRows;
 pub use column::{Categories, Column, Values};
 pub use concat::Join;
-pub use counts::{CountReport, NonCount, check_counts, first_non_counts};
+pub use counts::{CountReport, NonCount, check_counts, check_counts_on_disk, first_non_counts};
 pub use error::{DataError, DataErrorKind};
 pub use matrix::{Csr, Dense, Matrix};
 pub use path::{FieldPath, PathError};
@@ -144,8 +146,8 @@ impl AnnData {
     fn in_memory(file: &Path, prefix: String, data: NewAnnData) -> Result<Self, DataError> {
         data.check().map_err(|message| Place::new(file, prefix.trim_end_matches('.')).malformed(message))?;
         let columns = |list: &[(String, Column)]| list.iter().map(|(name, _)| name.clone()).collect();
-        let obs = FrameHeader { index: data.obs_names.clone(), columns: columns(&data.parts.obs) };
-        let var = FrameHeader { index: data.var_names.clone(), columns: columns(&data.parts.var) };
+        let obs = FrameHeader { index: Arc::new(data.obs_names.clone()), columns: columns(&data.parts.obs) };
+        let var = FrameHeader { index: Arc::new(data.var_names.clone()), columns: columns(&data.parts.var) };
         let content = Content::Memory(Arc::new(data));
         Ok(Self { file: file.to_path_buf(), prefix, content, obs, var, modalities: Vec::new() })
     }
@@ -205,6 +207,11 @@ impl AnnData {
     /// The labels of the cells, in order; they need not be unique.
     pub fn obs_names(&self) -> &[String] {
         &self.obs.index
+    }
+
+    /// The labels of the cells, shared.
+    pub fn shared_obs_names(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.obs.index)
     }
 
     /// The labels of the genes, in order; they need not be unique.
@@ -295,7 +302,7 @@ impl AnnData {
     /// # Errors
     /// E0702 when there is no `raw`.
     pub fn raw_var_names(&self) -> Result<Vec<String>, DataError> {
-        self.raw_var().map(|header| header.index)
+        self.raw_var().map(|header| Arc::unwrap_or_clone(header.index))
     }
 
     /// The columns of `raw.var`.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::{DataError, DataErrorKind};
 use super::formats::{self, Found};
 use super::storage::zarr::{self, Store};
-use super::storage::{self, Group, Node, Place, heaps};
+use super::storage::{self, Group, Node, Place, h5, heaps};
 
 /// The first eight bytes of an HDF5 file, or those after its user block.
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
@@ -116,7 +116,7 @@ fn open_hdf5(path: &Path, superblock: &[u8], size: u64) -> Result<Opened, DataEr
         return Err(unreadable(path, format!("it is damaged: the heap of texts at byte {at} has no end"))
             .with_help("fetch the file again"));
     }
-    let root = hdf5::File::open(path).and_then(|file| file.group("/")).map_err(|e| {
+    let root = h5::patiently(|| hdf5::File::open(path)).and_then(|file| file.group("/")).map_err(|e| {
         unreadable(path, format!("HDF5 cannot open it: {}", storage::first_line(&e.to_string())))
             .with_help("the file may be damaged, or still open for writing elsewhere")
     })?;

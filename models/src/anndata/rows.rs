@@ -71,6 +71,11 @@ impl RowReader {
         }
     }
 
+    /// Whether all of it is in memory: the file does not keep it row by row.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.source, Source::Whole(_))
+    }
+
     /// The number of values stored in `rows`; the bytes that they take in memory are 8 times it if sparse, 4 if not.
     pub fn n_stored(&self, rows: Range<usize>) -> usize {
         let rows = rows.start.min(self.n_rows)..rows.end.min(self.n_rows);

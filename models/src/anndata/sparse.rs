@@ -192,6 +192,13 @@ pub(super) fn read_indices(
     span: Range<usize>,
     place: &Place<'_>,
 ) -> Result<Vec<u32>, DataError> {
+    if let Some(found) = storage::read_i32_rows(data, span.clone(), place)? {
+        // All are compared before any is reported: many at once. Below zero is beyond 2^31.
+        let most = u32::try_from(minor).unwrap_or(u32::MAX);
+        if found.iter().fold(true, |fine, &index| fine & ((index as u32) < most)) {
+            return Ok(found.into_iter().map(|index| index as u32).collect());
+        }
+    }
     let (found, _) = storage::read_i64_rows(data, Some(span.clone()), place)?;
     let mut indices = storage::room(found.len(), place)?;
     for (position, index) in found.into_iter().enumerate() {

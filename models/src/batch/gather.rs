@@ -1,7 +1,8 @@
 //! The rows of a minibatch, gathered into buffers that are used again.
 
-use crate::anndata::Matrix;
+use crate::anndata::{DataError, DiskRows, Matrix};
 use crate::dataset::{Dataset, FieldData, Known};
+use crate::error::Error;
 use autodiff_runtime::graph::{Dtype, InputDecl, Storage};
 use autodiff_runtime::{CsrView, Feed};
 use dsl::{FeedSpec, Lowered};
@@ -130,9 +131,19 @@ pub struct Minibatch {
     pub rows: Vec<u32>,
     /// One per input, in order.
     pub buffers: Vec<Buffer>,
+    /// Why rows could not be read from the disk; the buffers are then of no use.
+    pub failure: Option<DataError>,
 }
 
 impl Minibatch {
+    /// Whether it was read.
+    ///
+    /// # Errors
+    /// E0713 when rows could not be read from the disk.
+    pub fn check(&self) -> Result<(), Error> {
+        self.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
     /// What to hand to a run.
     pub fn feeds(&self) -> Vec<Feed<'_, f32>> {
         self.buffers.iter().map(Buffer::feed).collect()
@@ -178,6 +189,7 @@ impl<'d> Gatherer<'d> {
             Some(p) if paired.is_empty() => (0..p.n_rows as u32).collect(),
             _ => paired.to_vec(),
         };
+        out.failure = None;
         out.rows.clear();
         out.rows.extend_from_slice(rows);
         if out.buffers.len() != self.inputs.len() {
@@ -190,16 +202,19 @@ impl<'d> Gatherer<'d> {
                 (FeedSpec::Field(name) | FeedSpec::Known(name), Some(p)) => p.fields.contains(name),
                 _ => false,
             };
-            self.fill_one(spec, if second { &all } else { rows }, epoch, buffer);
+            let filled = self.fill_one(spec, if second { &all } else { rows }, epoch, buffer);
+            out.failure = out.failure.take().or(filled.err());
         }
     }
 
-    fn fill_one(&self, spec: &FeedSpec, rows: &[u32], epoch: u64, out: &mut Buffer) {
+    fn fill_one(&self, spec: &FeedSpec, rows: &[u32], epoch: u64, out: &mut Buffer) -> Result<(), DataError> {
         match spec {
-            FeedSpec::Field(name) => self.field(name, rows, out),
+            FeedSpec::Field(name) => return self.field(name, rows, out),
             FeedSpec::Known(name) => self.known(name, rows, out),
             FeedSpec::FieldAt { field, index, known, own_first } => {
-                rows.iter().for_each(|&r| self.field_at((field, *known), index, r, *own_first, out));
+                return rows
+                    .iter()
+                    .try_for_each(|&r| self.field_at((field, *known), index, r, *own_first, out));
             }
             FeedSpec::Within(axis) => {
                 self.data.within.get(axis).into_iter().flatten().for_each(|&p| out.push_code(p));
@@ -239,6 +254,7 @@ impl<'d> Gatherer<'d> {
                 _ => {}
             },
         }
+        Ok(())
     }
 
     /// 1 where a value is known; a field without such a record has them all.
@@ -264,14 +280,14 @@ impl<'d> Gatherer<'d> {
         row: u32,
         own_first: bool,
         out: &mut Buffer,
-    ) {
-        let Some(FieldData::Matrix(places)) = self.data.fields.get(index) else { return };
+    ) -> Result<(), DataError> {
+        let Some(FieldData::Matrix(places)) = self.data.fields.get(index) else { return Ok(()) };
         let mut rows = vec![];
         places.for_each_in_row(row as usize, |_, place| rows.push(place as u32));
         let mut taken = Buffer::like(out);
         match known {
             true => self.known(field, &rows, &mut taken),
-            false => self.field(field, &rows, &mut taken),
+            false => self.field(field, &rows, &mut taken)?,
         }
         let (n, len) = (rows.len(), taken.len());
         let own = len / n.max(1);
@@ -279,11 +295,37 @@ impl<'d> Gatherer<'d> {
             // Row-major [index, own] as it was taken, or [own, index].
             out.push_from(&taken, if own_first { (i % n) * own + i / n } else { i });
         }
+        Ok(())
     }
 
-    fn field(&self, name: &str, rows: &[u32], out: &mut Buffer) {
+    /// The fields of inputs that lie on the disk, each once.
+    pub(super) fn on_disk(&self) -> Vec<&'d DiskRows> {
+        let mut names: Vec<&str> = self
+            .inputs
+            .iter()
+            .filter_map(|(spec, _)| match spec {
+                FeedSpec::Field(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let disk = |name: &str| match self.data.fields.get(name) {
+            Some(FieldData::Disk(rows)) => Some(rows),
+            _ => None,
+        };
+        names.into_iter().filter_map(disk).collect()
+    }
+
+    fn field(&self, name: &str, rows: &[u32], out: &mut Buffer) -> Result<(), DataError> {
         match self.data.fields.get(name) {
             Some(FieldData::Matrix(matrix)) => rows.iter().for_each(|&r| out.push_row(matrix, r as usize)),
+            Some(FieldData::Disk(disk)) => {
+                for &r in rows {
+                    let (block, at) = disk.locate(r as usize);
+                    out.push_row(&*disk.block(block)?, at);
+                }
+            }
             Some(FieldData::Codes(codes)) => rows.iter().for_each(|&r| out.push_code(codes[r as usize])),
             Some(FieldData::Reals(values)) => rows.iter().for_each(|&r| out.push_number(values[r as usize])),
             Some(FieldData::Whole(values)) => values.iter().for_each(|&v| out.push_number(v)),
@@ -291,5 +333,6 @@ impl<'d> Gatherer<'d> {
             None => rows.iter().for_each(|_| out.push_code(0)),
             Some(FieldData::Covariates(_)) => {}
         }
+        Ok(())
     }
 }

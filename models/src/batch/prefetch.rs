@@ -1,11 +1,50 @@
 //! The next minibatch is gathered by a thread of its own while the last one is computed.
 
 use super::{Gatherer, Minibatch};
+use crate::anndata::DiskRows;
+use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::mpsc::sync_channel;
 
 /// Minibatches in flight: one computed, one ready.
 const IN_FLIGHT: usize = 2;
+
+/// Reads blocks that lie on the disk before their rows are wanted.
+struct ReadAhead<'d> {
+    rows: &'d DiskRows,
+    /// For each block the place in the order where it is wanted first.
+    wanted: Vec<(usize, usize)>,
+    next: usize,
+    /// How far ahead: what is drawn from at once.
+    reach: usize,
+}
+
+impl<'d> ReadAhead<'d> {
+    fn new(rows: &'d DiskRows, order: &[u32]) -> Self {
+        let mut seen = BTreeSet::new();
+        let first = |(place, row): (usize, &u32)| {
+            let (block, _) = rows.locate(*row as usize);
+            seen.insert(block).then_some((place, block))
+        };
+        let wanted = order.iter().enumerate().filter_map(first).collect();
+        Self { rows, wanted, next: 0, reach: rows.block_rows() * rows.n_together() }
+    }
+
+    /// Reads one block that is wanted soon after `place`, if there is one that is not here.
+    fn step(&mut self, place: usize) {
+        while let Some(&(at, block)) = self.wanted.get(self.next) {
+            if at > place.saturating_add(self.reach) {
+                return;
+            }
+            self.next += 1;
+            if !self.rows.is_here(block) {
+                // What cannot be read is said when it is wanted.
+                let _ = self.rows.block(block);
+                return;
+            }
+        }
+    }
+}
 
 /// Gathers the minibatches `order[range]` one after the other and hands each to `each`, until there is no more or
 /// `each` breaks off.
@@ -25,6 +64,8 @@ pub fn for_each_minibatch<B>(
     let (empty_sender, empty) = sync_channel::<Minibatch>(IN_FLIGHT);
     std::thread::scope(|scope| {
         scope.spawn(move || {
+            let mut ahead: Vec<ReadAhead<'_>> =
+                gatherer.on_disk().into_iter().map(|rows| ReadAhead::new(rows, order)).collect();
             for (i, range) in ranges.iter().enumerate() {
                 let mut batch = if i < IN_FLIGHT {
                     Minibatch::default()
@@ -38,6 +79,7 @@ pub fn for_each_minibatch<B>(
                 if full_sender.send(batch).is_err() {
                     return;
                 }
+                ahead.iter_mut().for_each(|a| a.step(range.end));
             }
         });
         // Dropping the two ends on leaving stops the thread, whichever side it waits on.

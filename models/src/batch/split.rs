@@ -1,5 +1,6 @@
 //! Which cells train and which validate, and the order of an epoch.
 
+use crate::dataset::Blocks;
 use autodiff_runtime::StepKey;
 use autodiff_runtime::random::{ElementStream, SiteKey};
 
@@ -7,6 +8,8 @@ use autodiff_runtime::random::{ElementStream, SiteKey};
 const SPLIT_STREAM: u32 = 0xFFFF_0001;
 const ORDER_STREAM: u32 = 0xFFFF_0002;
 const PAIRED_STREAM: u32 = 0xFFFF_0005;
+/// Of blocks; that of the rows of some of them is one less.
+const BLOCK_STREAM: u32 = 0xFFFF_0007;
 /// Of the first stratum; the others count down from it.
 const STRATUM_STREAM: u32 = 0xFFFE_FFFF;
 
@@ -48,6 +51,25 @@ pub fn epoch_order(train: &[u32], seed: u64, epoch: u64) -> Vec<u32> {
     order
 }
 
+/// The training cells in the order of an epoch, for rows that lie on the disk: the blocks of rows are shuffled, and of
+/// some of them at a time the rows are.
+pub fn blocked_order(train: &[u32], blocks: Blocks, seed: u64, epoch: u64) -> Vec<u32> {
+    let mut sorted = train.to_vec();
+    sorted.sort_unstable();
+    let size = blocks.n_rows.max(1);
+    let mut groups: Vec<&[u32]> = sorted.chunk_by(|a, b| *a as usize / size == *b as usize / size).collect();
+    shuffle(&mut groups, StepKey { seed, step: epoch }, BLOCK_STREAM);
+    let mut out = Vec::with_capacity(train.len());
+    for (number, together) in groups.chunks(blocks.n_together.max(1)).enumerate() {
+        let mut rows = together.concat();
+        // Epochs and windows are numbered together.
+        let key = StepKey { seed, step: epoch << 32 | number as u64 };
+        shuffle(&mut rows, key, BLOCK_STREAM.wrapping_sub(1));
+        out.extend(rows);
+    }
+    out
+}
+
 /// The rows of an epoch with equal shares of every stratum in each minibatch, and the size of a minibatch: the largest
 /// multiple of the number of strata that is at most `size`. The longest stratum passes once; the others come up again.
 pub fn stratified_order(strata: &[Vec<u32>], size: usize, seed: u64, epoch: u64) -> (Vec<u32>, usize) {
@@ -79,7 +101,7 @@ pub fn cycled_order(n_rows: usize, n: usize, seed: u64, epoch: u64) -> Vec<u32> 
 }
 
 /// Fisher and Yates, with draws from the counter-based generator.
-fn shuffle(items: &mut [u32], key: StepKey, stream: u32) {
+fn shuffle<T>(items: &mut [T], key: StepKey, stream: u32) {
     let mut words = SiteKey::new(key, stream).element(0, 0);
     for i in (1..items.len()).rev() {
         items.swap(i, below(&mut words, i as u64 + 1) as usize);
@@ -107,6 +129,22 @@ mod tests {
         assert_eq!(split(143, Some(0.9), 128, 0).train.len(), 129);
         assert_eq!(split(10, None, 128, 0).train.len(), 9);
         assert_eq!(split(5, Some(1.0), 128, 0).validation.len(), 0);
+    }
+
+    #[test]
+    fn blocks_are_drawn_from_some_at_a_time() {
+        let train: Vec<u32> = (0..1000).filter(|r| r % 7 != 3).rev().collect();
+        let blocks = Blocks { n_rows: 16, n_together: 4 };
+        let order = blocked_order(&train, blocks, 5, 2);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().eq(train.iter().rev()));
+        // A stretch of the order touches few blocks, and not in the order of the file.
+        let touched: std::collections::BTreeSet<u32> = order[..40].iter().map(|r| r / 16).collect();
+        assert!(touched.len() <= 4 && !order[..40].is_sorted(), "{order:?}");
+        assert_eq!(order, blocked_order(&train, blocks, 5, 2));
+        assert_ne!(order, blocked_order(&train, blocks, 5, 3));
+        assert_ne!(order, blocked_order(&train, blocks, 6, 2));
     }
 
     #[test]

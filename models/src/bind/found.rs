@@ -2,6 +2,7 @@
 
 use crate::anndata::{Dense, Matrix};
 use crate::registry::{Codes, SlotData};
+use std::sync::Arc;
 
 /// One slot's data with labels.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub(super) struct Found {
     /// Names of the model's axes along rows and, if there are any, columns.
     pub axes: Vec<String>,
     /// Labels along each; numbers from 0 where there are no names.
-    pub labels: Vec<Vec<String>>,
+    pub labels: Vec<Arc<Vec<String>>>,
     /// The values.
     pub data: SlotData,
 }
@@ -26,12 +27,17 @@ impl Found {
 
     /// Takes the given places along an axis, in that order.
     pub fn take(&mut self, axis: usize, places: &[usize]) {
-        self.labels[axis] = places.iter().map(|p| self.labels[axis][*p].clone()).collect();
+        self.labels[axis] = Arc::new(places.iter().map(|p| self.labels[axis][*p].clone()).collect());
         match (axis, &mut self.data) {
             (1, SlotData::Matrix { values }) => {
                 let sources: Vec<Option<usize>> = places.iter().map(|p| Some(*p)).collect();
                 *values = values.with_columns(&sources);
             }
+            (1, SlotData::Rows(rows)) => {
+                let sources: Vec<Option<usize>> = places.iter().map(|p| Some(*p)).collect();
+                *rows = rows.with_columns(&sources);
+            }
+            (_, SlotData::Rows(rows)) => *rows = rows.pick_rows(places),
             (_, SlotData::Matrix { values }) => *values = rows_of(values, places),
             (_, SlotData::Vector(values)) => *values = places.iter().map(|p| values[*p]).collect(),
             (_, SlotData::Codes(codes)) => *codes = codes_at(codes, places),

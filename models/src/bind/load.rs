@@ -85,7 +85,7 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
         let text = format!("`{place}` holds {bad}, which is not {}", wanted(slot.kind));
         return Err(Box::new(Diagnostic::new(Code::E0713, text)));
     }
-    let labels = axes.iter().zip(&shape).map(|(axis, n)| labels(from, axis, *n)).collect::<Vec<_>>();
+    let labels = axes.iter().zip(&shape).map(|(axis, n)| labels(from, axis, *n).into()).collect::<Vec<_>>();
     // By name where both have the names; else in the order they are stored in.
     let same = axes.iter().all(|a| slot.axes.contains(a));
     let named = if same { axes } else { slot.axes.clone() };

@@ -15,7 +15,7 @@ pub use request::{Binds, key_value};
 
 use crate::anndata::AnnData;
 use crate::compiler::Compiled;
-use crate::dataset::{CovariateData, Dataset, FieldData, Known, Paired};
+use crate::dataset::{Blocks, CovariateData, Dataset, FieldData, Known, Paired};
 use crate::registry::{Problem, Registry, Severity, SlotData, Vocabulary};
 use dsl::diagnostic::{self, Code, Diagnostic, Diagnostics};
 use dsl::{AxisSource, Bound, CovariateShape, MissingRule, Slot, SlotKind};
@@ -23,6 +23,7 @@ use found::Found;
 use specs::{Specs, last_part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The labels that a trained model knows: they rule when it meets new data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,7 +44,7 @@ pub struct BoundData {
     /// The labels.
     pub vocabularies: Vocabularies,
     /// Labels along axes of cells or spots, which are new with new data.
-    pub row_labels: BTreeMap<String, Vec<String>>,
+    pub row_labels: BTreeMap<String, Arc<Vec<String>>>,
     /// Where each present field was found.
     pub bindings: BTreeMap<String, String>,
     /// What is worth knowing about the data: empty cells, small categories, features filled in.
@@ -88,8 +89,9 @@ pub fn bind(
         }
     }
     let specs = Specs::new(compiled, adata, binds, trained, &mut errors);
+    let said = specs.said.clone();
     let (file, source) = (adata.file().to_path_buf(), Some(adata.clone()));
-    let mut out = BoundData { file, source, ..BoundData::default() };
+    let mut out = BoundData { file, source, warnings: said, ..BoundData::default() };
     let mut found = registered(compiled, adata, &specs, trained, &mut out, &mut errors);
     found.extend(elsewhere(compiled, adata, &specs, &mut errors));
     if trained.is_none() {
@@ -135,9 +137,10 @@ pub(crate) fn loaded(compiled: &Compiled, binds: &Binds) -> Result<Loaded, Diagn
     for f in found {
         let Some(slot) = compiled.slots().iter().find(|s| s.name == f.slot) else { continue };
         let f = in_graph_order(f, compiled);
-        out.keep(slot, f.place, &f.data);
+        out.keep(slot, f.place, f.data);
         out.whole(slot);
     }
+    let labels = labels.into_iter().map(|(axis, all)| (axis, Arc::unwrap_or_clone(all))).collect();
     Ok(Loaded { values: out.constants(compiled), labels })
 }
 
@@ -165,7 +168,7 @@ fn registered(
             Some(t) => Registry::register_with(data, &part.list, &part.in_registry_terms(t.vocabularies)),
             None => Registry::register(data, &part.list),
         };
-        let registry = match result {
+        let mut registry = match result {
             Ok(registry) => registry,
             Err(problems) => {
                 errors.extend(problems.iter().map(|p| said(compiled, adata.file(), p)));
@@ -173,22 +176,22 @@ fn registered(
             }
         };
         out.warnings.extend(registry.problems().iter().map(|p| said(compiled, adata.file(), p)));
-        let vocabulary = registry.vocabulary();
-        out.vocabularies.categories.extend(part.in_model_terms(vocabulary).categories);
+        let (vocabulary, cells) = (registry.vocabulary().clone(), Arc::clone(registry.cells()));
+        out.vocabularies.categories.extend(part.in_model_terms(&vocabulary).categories);
         for spec in &part.list {
-            let (Some(values), Some(slot)) =
-                (registry.slot(&spec.name), compiled.slots().iter().find(|s| s.name == spec.name))
+            let (Some(data), Some(slot)) =
+                (registry.take(&spec.name), compiled.slots().iter().find(|s| s.name == spec.name))
             else {
                 continue;
             };
             let axes = part.axes(spec);
             let along = |axis: &String| match axis {
-                a if part.rows.as_ref() == Some(a) => registry.cells().to_vec(),
-                a => vocabulary.axes.get(a).cloned().unwrap_or_else(|| vocabulary.genes.clone()),
+                a if part.rows.as_ref() == Some(a) => Arc::clone(&cells),
+                a => vocabulary.axes.get(a).unwrap_or(&vocabulary.genes).clone().into(),
             };
             let labels = axes.iter().map(along).collect();
             let (slot, place) = (slot.name.clone(), part.place(spec));
-            found.push(Found { slot, place, axes, labels, data: values.clone() });
+            found.push(Found { slot, place, axes, labels, data });
         }
     }
     found
@@ -264,20 +267,20 @@ fn said(compiled: &Compiled, file: &Path, problem: &Problem) -> Diagnostic {
 }
 
 impl BoundData {
-    fn keep(&mut self, slot: &Slot, paths: String, data: &SlotData) {
+    fn keep(&mut self, slot: &Slot, paths: String, data: SlotData) {
         let name = &slot.name;
         let may_miss = slot.missing.is_some();
         let mut record = None;
         let field = match data {
             SlotData::Absent => return,
             SlotData::Matrix { values } if may_miss => {
-                let (filled, known) = known::fill_matrix(values, slot.kind);
+                let (filled, known) = known::fill_matrix(&values, slot.kind);
                 record = Some(known);
                 FieldData::Matrix(filled)
             }
-            SlotData::Matrix { values } => FieldData::Matrix(values.clone()),
-            SlotData::Vector(values) => {
-                let mut values = values.clone();
+            SlotData::Matrix { values } => FieldData::Matrix(values),
+            SlotData::Rows(rows) => FieldData::Disk(rows),
+            SlotData::Vector(mut values) => {
                 if may_miss {
                     record = Some(Known::Rows { width: 1, mask: known::fill(&mut values, slot.kind, 1) });
                 }
@@ -286,7 +289,7 @@ impl BoundData {
             SlotData::Codes(codes) => {
                 self.bound.sizes.insert(name.to_owned(), codes.labels.len());
                 self.data.labels.insert(name.to_owned(), codes.labels.clone());
-                let (plain, known) = known::fill_codes(codes);
+                let (plain, known) = known::fill_codes(&codes);
                 record = may_miss.then_some(known);
                 FieldData::Codes(plain)
             }
@@ -302,7 +305,7 @@ impl BoundData {
                         .map(|(p, c)| (last_part(p), known::fill_codes(c).0))
                         .collect(),
                     n_continuous: continuous.n_cols,
-                    continuous: continuous.values.clone(),
+                    continuous: continuous.values,
                 })
             }
         };
@@ -335,18 +338,18 @@ impl BoundData {
         compiled: &Compiled,
         specs: &Specs,
         rows: &BTreeSet<String>,
-        labels: BTreeMap<String, Vec<String>>,
+        labels: BTreeMap<String, Arc<Vec<String>>>,
         found: Vec<Found>,
     ) {
         let plate = specs.plate.as_deref();
         self.data.row_names =
-            plate.and_then(|p| labels.get(p)).cloned().unwrap_or_else(|| vec!["all".into()]);
+            plate.and_then(|p| labels.get(p)).cloned().unwrap_or_else(|| vec!["all".into()].into());
         self.data.n_rows = self.data.row_names.len();
         self.bound.n_rows = self.data.n_rows;
         for f in found {
             let Some(slot) = compiled.slots().iter().find(|s| s.name == f.slot) else { continue };
             let f = in_graph_order(f, compiled);
-            self.keep(slot, f.place, &f.data);
+            self.keep(slot, f.place, f.data);
             let first = f.axes.first().map(String::as_str);
             if let Some(pair) = compiled.train().pair.as_ref().filter(|p| first == Some(p) && first != plate)
             {
@@ -361,14 +364,26 @@ impl BoundData {
         }
         self.missing_blocks(compiled.slots());
         for (name, field) in &self.data.fields {
-            if matches!(field, FieldData::Matrix(crate::anndata::Matrix::Csr(_))) {
+            let sparse = match field {
+                FieldData::Disk(rows) => rows.is_sparse(),
+                field => matches!(field, FieldData::Matrix(crate::anndata::Matrix::Csr(_))),
+            };
+            if sparse {
                 self.bound.sparse.insert(name.clone());
             }
         }
+        let on_disk = |field: &FieldData| match field {
+            FieldData::Disk(rows) => {
+                Some(Blocks { n_rows: rows.block_rows(), n_together: rows.n_together() })
+            }
+            _ => None,
+        };
+        // The largest blocks of all, so that none is read twice.
+        self.data.blocks = self.data.fields.values().filter_map(on_disk).max_by_key(|b| b.n_rows);
         for axis in compiled.axes() {
             let Some(all) = labels.get(&axis.name) else { continue };
             if let AxisSource::Within(whole) = &axis.source {
-                let of = labels.get(whole).map_or(&[][..], Vec::as_slice);
+                let of = labels.get(whole).map_or(&[][..], |all| all.as_slice());
                 let place = |l: &String| of.iter().position(|x| x == l).unwrap_or(0) as u32;
                 self.data.within.insert(axis.name.clone(), all.iter().map(place).collect());
             }
@@ -376,9 +391,11 @@ impl BoundData {
                 continue;
             }
             self.bound.sizes.insert(axis.name.clone(), all.len());
-            let of =
-                if rows.contains(&axis.name) { &mut self.row_labels } else { &mut self.vocabularies.axes };
-            of.insert(axis.name.clone(), all.clone());
+            if rows.contains(&axis.name) {
+                self.row_labels.insert(axis.name.clone(), Arc::clone(all));
+            } else {
+                self.vocabularies.axes.insert(axis.name.clone(), all.to_vec());
+            }
         }
     }
 

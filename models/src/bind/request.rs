@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Binds {
     paths: BTreeMap<String, Vec<String>>,
     loads: BTreeMap<String, PathBuf>,
+    memory: Option<usize>,
 }
 
 impl Binds {
@@ -30,6 +31,18 @@ impl Binds {
     pub fn with_load(mut self, name: &str, path: impl Into<PathBuf>) -> Binds {
         self.loads.insert(name.to_owned(), path.into());
         self
+    }
+
+    /// Lets the values of each field take so many bytes: matrices that need more stay on the disk and are read in
+    /// blocks of rows.
+    #[must_use]
+    pub fn with_memory(self, bytes: Option<usize>) -> Binds {
+        Binds { memory: bytes, ..self }
+    }
+
+    /// The bytes that the values of a field may take, if that is bounded.
+    pub fn memory(&self) -> Option<usize> {
+        self.memory
     }
 
     /// Reads `NAME=RUN.svim` items.

@@ -7,8 +7,9 @@ use super::{Binds, Trained, Vocabularies, vocabulary};
 use crate::anndata::{AnnData, FieldPath};
 use crate::compiler::Compiled;
 use crate::error::request;
+use crate::prepare;
 use crate::registry::{Missing, SlotDims, SlotKind as Kind, SlotSpec, Vocabulary};
-use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
+use dsl::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use dsl::{MissingRule, Slot, SlotKind};
 use std::path::PathBuf;
 
@@ -35,6 +36,8 @@ pub(super) struct Specs {
     pub uns: Vec<(String, FieldPath)>,
     /// The axis of the minibatched plate.
     pub plate: Option<String>,
+    /// What was taken for a field that is not there under its own name, and what could be.
+    pub said: Diagnostics,
 }
 
 impl Specs {
@@ -47,13 +50,29 @@ impl Specs {
         errors: &mut Diagnostics,
     ) -> Self {
         let plate = compiled.plate().map(str::to_owned);
-        let mut out = Self { parts: vec![], tables: vec![], uns: vec![], plate };
+        let said = Diagnostics::new();
+        let mut out = Self { parts: vec![], tables: vec![], uns: vec![], plate, said };
         for slot in compiled.slots().iter().filter(|s| s.load.is_none()) {
             if let Err(diagnostic) = out.one(slot, adata, binds.get(&slot.name), trained) {
                 errors.push(*diagnostic);
             }
         }
+        out.share(compiled, binds.memory());
         out
+    }
+
+    /// Divides the memory among the fields that may stay on the disk: matrices of the rows that minibatches are made of.
+    fn share(&mut self, compiled: &Compiled, memory: Option<usize>) {
+        let plate = self.plate.as_ref();
+        let of_rows = |spec: &&mut SlotSpec| {
+            let slot = compiled.slots().iter().find(|s| s.name == spec.name);
+            let large = spec.dims == SlotDims::CellsByGenes && spec.missing == Missing::Never;
+            large && slot.is_some_and(|s| s.axes.first() == plate)
+        };
+        let all = self.parts.iter_mut().flat_map(|part| &mut part.list);
+        let fields: Vec<&mut SlotSpec> = all.filter(of_rows).collect();
+        let n = fields.len();
+        fields.into_iter().for_each(|spec| spec.memory = memory.map(|bytes| bytes / n));
     }
 
     fn one(
@@ -79,10 +98,16 @@ impl Specs {
             self.tables.push((slot.name.clone(), PathBuf::from(text)));
             return Ok(());
         }
-        let paths: Vec<FieldPath> = texts
+        let mut paths: Vec<FieldPath> = texts
             .iter()
             .map(|text| text.parse().map_err(|e| at(request(format!("`{}`: {e}", slot.name)))))
             .collect::<Result<_, _>>()?;
+        if let (None, None, [path]) = (asked, trained, paths.as_slice())
+            && !adata.contains(path)
+            && let Some(taken) = self.by_convention(slot, adata, path)
+        {
+            paths = vec![taken];
+        }
         let held = trained.is_some_and(|t| t.held.contains(&slot.name));
         let may_lack = held || slot.optional && trained.is_none();
         if asked.is_none() && may_lack && !paths.iter().any(|path| adata.contains(path)) {
@@ -112,6 +137,30 @@ impl Specs {
         spec.missing = missing(slot);
         self.part(modality).list.push(spec);
         Ok(())
+    }
+
+    /// A field of the same name in another spelling, for one that is not there; says what is taken, or, where the field
+    /// may be absent, what could be.
+    fn by_convention(&mut self, slot: &Slot, adata: &AnnData, path: &FieldPath) -> Option<FieldPath> {
+        let file = adata.file().display();
+        let mut say = |text: String, help: String| {
+            let mut note = Diagnostic::new(Code::E0702, text).help(help);
+            note.severity = Severity::Note;
+            self.said.push(note);
+        };
+        if let Some(taken) = prepare::same_name(adata, path) {
+            let text = format!("`{}`: {file} has no `{path}`; `{taken}` is taken", slot.name);
+            say(text, format!("for another: --bind {}=…", slot.name));
+            return Some(taken);
+        }
+        let all = prepare::instead_of(adata, path);
+        if let (true, Some(first)) = (slot.optional, all.first()) {
+            let names = all.iter().take(5).map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+            let text =
+                format!("`{}`: {file} has no `{path}`, so it is left out; there are {names}", slot.name);
+            say(text, format!("to take it: --bind {}={first}", slot.name));
+        }
+        None
     }
 
     fn part(&mut self, modality: Option<&str>) -> &mut Part {

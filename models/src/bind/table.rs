@@ -122,16 +122,24 @@ pub(super) fn found(
 ) -> Result<Found, String> {
     let (slot_name, axes) = (slot.name.clone(), slot.axes.clone());
     match axes.len() {
-        1 if columns.len() == 1 => {
-            Ok(Found { slot: slot_name, place, axes, labels: vec![rows], data: SlotData::Vector(values) })
-        }
-        1 if rows.len() == 1 => {
-            Ok(Found { slot: slot_name, place, axes, labels: vec![columns], data: SlotData::Vector(values) })
-        }
+        1 if columns.len() == 1 => Ok(Found {
+            slot: slot_name,
+            place,
+            axes,
+            labels: vec![rows.into()],
+            data: SlotData::Vector(values),
+        }),
+        1 if rows.len() == 1 => Ok(Found {
+            slot: slot_name,
+            place,
+            axes,
+            labels: vec![columns.into()],
+            data: SlotData::Vector(values),
+        }),
         2 => {
             let dense = Dense { n_rows: rows.len(), n_cols: columns.len(), values };
             let data = SlotData::Matrix { values: Matrix::Dense(dense) };
-            Ok(Found { slot: slot_name, place, axes, labels: vec![rows, columns], data })
+            Ok(Found { slot: slot_name, place, axes, labels: vec![rows.into(), columns.into()], data })
         }
         n => Err(format!("the slot has {n} axes, and the table {} by {}", rows.len(), columns.len())),
     }

@@ -8,6 +8,7 @@ use crate::registry::SlotData;
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
 use dsl::{AxisInfo, AxisSource, Slot, SlotKind};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How many labels a message shows.
 const SHOWN: usize = 5;
@@ -19,8 +20,8 @@ pub(super) fn unify(
     known: &BTreeMap<String, Vec<String>>,
     found: &mut [Found],
     said: &mut Diagnostics,
-) -> BTreeMap<String, Vec<String>> {
-    let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
+) -> BTreeMap<String, Arc<Vec<String>>> {
+    let mut labels: BTreeMap<String, Arc<Vec<String>>> = BTreeMap::new();
     let subset = |a: &&AxisInfo| matches!(a.source, AxisSource::Within(_));
     for axis in axes.iter().filter(|a| !subset(a)).chain(axes.iter().filter(subset)) {
         let mut one = Axis { axis, slots, labels: &labels, found, said };
@@ -34,14 +35,14 @@ pub(super) fn unify(
 struct Axis<'a> {
     axis: &'a AxisInfo,
     slots: &'a [Slot],
-    labels: &'a BTreeMap<String, Vec<String>>,
+    labels: &'a BTreeMap<String, Arc<Vec<String>>>,
     found: &'a mut [Found],
     said: &'a mut Diagnostics,
 }
 
 impl Axis<'_> {
     /// The labels of the axis; the fields that have it then follow them.
-    fn settle(&mut self, known: Option<&Vec<String>>) -> Option<Vec<String>> {
+    fn settle(&mut self, known: Option<&Vec<String>>) -> Option<Arc<Vec<String>>> {
         let name = &self.axis.name;
         let places: Vec<(usize, usize)> = self
             .found
@@ -56,15 +57,15 @@ impl Axis<'_> {
                 places.iter().for_each(|(f, k)| self.same_size(*f, *k, *n));
                 return None;
             }
-            AxisSource::Labels(labels) => labels.clone(),
-            AxisSource::Category(field) => self.category_labels(field)?,
+            AxisSource::Labels(labels) => labels.clone().into(),
+            AxisSource::Category(field) => self.category_labels(field)?.into(),
             AxisSource::Data | AxisSource::Within(_) => match known {
-                Some(labels) => labels.clone(),
+                Some(labels) => labels.clone().into(),
                 None => self.common(&places)?,
             },
         };
         if let (AxisSource::Within(whole), None) = (&self.axis.source, known) {
-            wanted = self.within(whole, wanted)?;
+            wanted = self.within(whole, Arc::unwrap_or_clone(wanted))?.into();
         }
         let rule = !matches!(self.axis.source, AxisSource::Data | AxisSource::Within(_)) || known.is_some();
         for (f, k) in places {
@@ -81,7 +82,7 @@ impl Axis<'_> {
     }
 
     /// What every field with the axis has, in the order of the first that has names.
-    fn common(&mut self, places: &[(usize, usize)]) -> Option<Vec<String>> {
+    fn common(&mut self, places: &[(usize, usize)]) -> Option<Arc<Vec<String>>> {
         let named = |p: &&(usize, usize)| !self.found[p.0].is_numbered(p.1);
         let &(f, k) = places.iter().find(named).or(places.first())?;
         let mut all = self.found[f].labels[k].clone();
@@ -95,7 +96,7 @@ impl Axis<'_> {
                 continue;
             }
             let has: std::collections::BTreeSet<&str> = other.labels[j].iter().map(String::as_str).collect();
-            all.retain(|l| has.contains(l.as_str()));
+            Arc::make_mut(&mut all).retain(|l| has.contains(l.as_str()));
             differ.push(g);
         }
         if differ.is_empty() {
@@ -165,15 +166,15 @@ impl Axis<'_> {
     }
 
     /// Brings one axis of one field into the order of `wanted`, every label of which it must have.
-    fn follow(&mut self, f: usize, k: usize, wanted: &[String], rules: bool) {
+    fn follow(&mut self, f: usize, k: usize, wanted: &Arc<Vec<String>>, rules: bool) {
         let found = &mut self.found[f];
-        if found.labels[k] == wanted {
+        if found.labels[k] == *wanted {
             return;
         }
         let name = &self.axis.name;
         if found.is_numbered(k) {
             if found.labels[k].len() == wanted.len() {
-                found.labels[k] = wanted.to_vec();
+                found.labels[k] = Arc::clone(wanted);
                 return;
             }
             let text = format!(

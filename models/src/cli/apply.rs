@@ -1,7 +1,7 @@
 //! `svic apply`: a trained model on new cells.
 
 use super::run::OutputArgs;
-use super::{EngineArgs, OK, Outcome, out, warn};
+use super::{EngineArgs, MemoryArgs, OK, Outcome, out, warn};
 use crate::anndata::AnnData;
 use crate::bind::{self, Binds};
 use crate::engine::Engine;
@@ -26,6 +26,8 @@ pub struct ApplyArgs {
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     outputs: OutputArgs,
 }
 
@@ -38,7 +40,7 @@ pub fn run(args: &ApplyArgs) -> Outcome {
     let plans = args.outputs.plan(&trained.model)?;
     let given = args.outputs.given()?;
     let held: Vec<String> = given.iter().map(|(name, _)| name.clone()).collect();
-    let mut binds = trained.binds();
+    let mut binds = trained.binds().with_memory(args.memory.for_counts());
     for (field, paths) in Binds::parse(&args.bind)?.iter() {
         binds = binds.with(field, &paths.join(","));
     }

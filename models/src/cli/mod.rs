@@ -131,9 +131,43 @@ struct EngineArgs {
     threads: Option<usize>,
 }
 
+/// What memory there is.
+#[derive(Args, Debug, Clone)]
+struct MemoryArgs {
+    /// Memory that may be taken, such as 512MiB or 4G: counts that need more than a quarter of it stay on the disk and
+    /// are read in blocks of rows.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<usize>,
+}
+
+/// Bytes: a number with a unit, of 1000 or (KiB, MiB, GiB, or a letter alone) of 1024.
+fn size(text: &str) -> Result<usize, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..end].parse().map_err(|_| format!("`{text}` is no size; for example 512MiB"))?;
+    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1u64,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        other => return Err(format!("`{other}` is no unit; there are KiB, MiB, GiB, kB, MB and GB")),
+    };
+    Ok((number * unit as f64) as usize)
+}
+
 impl SetArgs {
     fn parse(&self) -> Result<Vec<(String, String)>, Error> {
         self.sets.iter().map(|item| crate::bind::key_value(item, "--set", "latent=20")).collect()
+    }
+}
+
+impl MemoryArgs {
+    /// The share of the memory that goes to counts: the rest is for labels, the model and what it computes.
+    fn for_counts(&self) -> Option<usize> {
+        self.memory.map(|bytes| bytes / 4)
     }
 }
 

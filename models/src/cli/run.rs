@@ -1,7 +1,9 @@
 //! `svic run`: train, write the outputs and the trained model.
 
 use super::progress::Terminal;
-use super::{EngineArgs, INTERRUPTED, OK, Outcome, SetArgs, compile_model, open_data, out, say, warn};
+use super::{
+    EngineArgs, INTERRUPTED, MemoryArgs, OK, Outcome, SetArgs, compile_model, open_data, out, say, warn,
+};
 use crate::anndata::AnnData;
 use crate::bind::{self, Binds, key_value};
 use crate::changes;
@@ -32,6 +34,8 @@ pub struct RunArgs {
     sets: SetArgs,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     outputs: OutputArgs,
     /// Seed of the split, the order, the initial values and every draw.
@@ -186,7 +190,7 @@ fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
     let quiet = args.outputs.quiet();
     let (_, model) = compile_model(model, &args.sets, quiet)?;
     warn(model.sources(), model.warnings(), true);
-    let binds = Binds::parse(&args.bind)?.with_loads(&args.loads)?;
+    let binds = Binds::parse(&args.bind)?.with_loads(&args.loads)?.with_memory(args.memory.for_counts());
     let adata = open_data(files, model.compiled())?;
     let (model, data) = model.bind(&adata, &binds)?.into_parts();
     if !quiet {
@@ -198,6 +202,12 @@ fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
 fn say_bindings(data: &bind::BoundData) {
     let bound: Vec<String> = data.bindings.iter().map(|(field, path)| format!("{field} = {path}")).collect();
     say(&format!("data: {} ({} cells; {})", data.file.display(), data.data.n_rows, bound.join(", ")));
+    if let Some(blocks) = data.data.blocks {
+        let (n, together) = (blocks.n_rows, blocks.n_together);
+        say(&format!(
+            "counts stay on the disk: blocks of {n} cells, minibatches from {together} of them at a time"
+        ));
+    }
 }
 
 /// Takes up a saved run: its own program and data unless others are named.
@@ -219,6 +229,7 @@ fn resumed(args: &RunArgs, saved: &Path, options: &FitOptions) -> Result<Fit, Er
         return Err(Error::plain(request(text).help("begin a new run to train under other settings")));
     }
     let binds = if args.bind.is_empty() { trained.binds() } else { Binds::parse(&args.bind)? };
+    let binds = binds.with_memory(args.memory.for_counts());
     let adata = AnnData::open(Path::new(&data))?;
     let known = trained.known(&[]);
     let bound = bind::bind(trained.model.compiled(), &adata, &binds, Some(known))

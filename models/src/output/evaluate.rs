@@ -83,6 +83,9 @@ impl Evaluation<'_> {
                 let Some(prepared) = programs.get_mut(&batch.rows.len()) else {
                     return ControlFlow::Continue(());
                 };
+                if let Err(e) = batch.check() {
+                    return ControlFlow::Break(e);
+                }
                 if let Err(e) = prepared.exe.run(&mut variables, &batch.feeds(), key) {
                     return ControlFlow::Break(run_error(&self.trained.model, &prepared.lowered, &e));
                 }

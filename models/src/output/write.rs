@@ -12,6 +12,7 @@ use dsl::OutputInfo;
 use dsl::diagnostic::{Code, Diagnostic};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where in an AnnData an output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ pub fn plan_outputs(compiled: &Compiled, named: &[String]) -> Result<Vec<OutputP
 pub fn additions(
     plans: &[OutputPlan],
     arrays: Vec<NamedArray>,
-    rows: &BTreeMap<String, Vec<String>>,
+    rows: &BTreeMap<String, Arc<Vec<String>>>,
     n_vars: usize,
 ) -> Additions {
     let axes_of_cells = rows;
@@ -273,13 +274,13 @@ fn in_file(array: NamedArray, columns: bool, data: &BoundData, file: &AnnData) -
     for at in 0..array.axes.len().min(1 + usize::from(columns)) {
         let axis = &array.axes[at];
         let (labels, names) = match (data.row_labels.get(axis), data.vocabularies.axes.get(axis)) {
-            (Some(labels), _) => (labels, file.obs_names()),
+            (Some(labels), _) => (labels.as_slice(), file.obs_names()),
             (None, Some(labels)) if labels.iter().any(|l| file.var_names().contains(l)) => {
-                (labels, file.var_names())
+                (labels.as_slice(), file.var_names())
             }
             _ => continue,
         };
-        if labels.as_slice() == names || labels.len() != array.shape[at] {
+        if labels == names || labels.len() != array.shape[at] {
             continue;
         }
         let place: BTreeMap<&str, usize> = labels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();

@@ -14,7 +14,7 @@ mod variable;
 pub use filter::{Limits, filter};
 pub use join::{Join, add_table, concatenate};
 pub use loess::loess;
-pub use names::{Role, candidates};
+pub use names::{Role, candidates, instead_of, same_name};
 pub use neighbours::{Moments, moments, principal_components};
 pub use survey::{ColumnSurvey, MatrixSurvey, PartSurvey, survey};
 pub use variable::{Variable, by_deviance, by_variance};

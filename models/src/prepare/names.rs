@@ -112,6 +112,25 @@ impl Role {
     }
 }
 
+/// The field of `data` that is called as `path` but for case, `-`, `_`, `.` and blanks, if it is the only one; where
+/// `path` is `X` and there is none, the likeliest counts.
+pub fn same_name(data: &AnnData, path: &FieldPath) -> Option<FieldPath> {
+    if *path == FieldPath::X {
+        return candidates(data, Role::Counts).into_iter().next();
+    }
+    let text = plain(&path.to_string());
+    let alike = |name: &String| name.parse::<FieldPath>().ok().filter(|p| plain(&p.to_string()) == text);
+    let mut found = data.candidates(path).iter().filter_map(alike).collect::<Vec<_>>();
+    if found.len() == 1 { found.pop() } else { None }
+}
+
+/// The fields of `data` that usually hold what `path` usually holds, the likeliest first.
+pub fn instead_of(data: &AnnData, path: &FieldPath) -> Vec<FieldPath> {
+    let text = plain(&path.to_string());
+    let role = Role::ALL.into_iter().find(|role| role.usual().iter().any(|usual| plain(usual) == text));
+    role.map_or_else(Vec::new, |role| candidates(data, role))
+}
+
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '_' | '-' | ' ' | '.')).flat_map(char::to_lowercase).collect()
 }

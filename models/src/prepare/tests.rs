@@ -205,3 +205,68 @@ fn another_matrix_of_the_same_cells_becomes_a_table() {
     other.obs_names = vec!["x".into(), "y".into(), "z".into()];
     assert!(add_table(&mut data, &other, "p").unwrap_err().contains("none of the cells"));
 }
+
+/// Runs `svic prep`.
+fn prep(args: &[&str]) {
+    let code = crate::cli::main_with_args(["svic", "prep"].iter().chain(args));
+    assert_eq!(code, 0, "{args:?}");
+}
+
+#[test]
+fn the_command_gives_what_scanpy_gives_step_by_step() {
+    let wanted = &golden()["command"];
+    let files: Vec<String> = wanted["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|f| shared(f.as_str().unwrap()))
+        .map(|p| p.display().to_string())
+        .collect();
+    let [a, b] = files.as_slice() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.h5ad").display().to_string();
+    let steps = ["--min-genes", "300", "--min-cells", "20", "--hvg", "150", "--batch", "batch", "--subset"];
+    prep(&[&[a, b, "-o", &out][..], &steps].concat());
+    let found = AnnData::open(out.as_ref()).unwrap();
+    let x = found.matrix(&FieldPath::X).unwrap();
+    assert_eq!([x.n_rows(), x.n_cols()].as_slice(), chosen(&wanted["shape"]));
+    let genes: Vec<&str> = wanted["genes"].as_array().unwrap().iter().map(|g| g.as_str().unwrap()).collect();
+    assert_eq!(found.var_names(), genes);
+    assert_eq!(x.row_totals().iter().sum::<f64>(), wanted["sum"].as_f64().unwrap());
+    let batches = found.column(&FieldPath::Obs("batch".into())).unwrap().to_categories();
+    assert_eq!(batches.sizes, chosen(&wanted["batches"]));
+    let ends = (found.obs_names()[0].as_str(), found.obs_names().last().unwrap().as_str());
+    assert_eq!(ends, (wanted["first"].as_str().unwrap(), wanted["last"].as_str().unwrap()));
+}
+
+#[test]
+fn peaks_of_another_modality_are_joined_by_cell() {
+    let wanted = &golden()["join"];
+    let Some(file) = shared(wanted["file"].as_str().unwrap()) else { return };
+    let file = file.display().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    prep(&[&file, "--modality", "atac", "-o", &path("atac.h5ad")]);
+    let add = format!("peaks={}", path("atac.h5ad"));
+    prep(&[&file, "--modality", "rna", "--add", &add, "-o", &path("both.h5ad")]);
+    let found = AnnData::open(path("both.h5ad").as_ref()).unwrap();
+    let table = found.table(&FieldPath::Obsm("peaks".into())).unwrap();
+    assert_eq!(
+        [table.values.n_rows, table.values.n_cols],
+        [wanted["cells"].as_u64().unwrap() as usize, wanted["peaks"].as_u64().unwrap() as usize]
+    );
+    assert_eq!(table.labels.as_ref().map(Vec::len), Some(table.values.n_cols));
+    let there: Vec<usize> = (0..found.n_obs()).filter(|&r| !table.values.row(r)[0].is_nan()).collect();
+    assert_eq!(there.len() as u64, wanted["with"].as_u64().unwrap());
+    let sum: f64 = there.iter().flat_map(|&r| table.values.row(r)).map(|&v| f64::from(v)).sum();
+    assert_eq!(sum, wanted["sum"].as_f64().unwrap());
+    for one in wanted["rows"].as_array().unwrap() {
+        let cell = found.obs_names().iter().position(|c| *c == one["cell"].as_str().unwrap()).unwrap();
+        let row = table.values.row(cell);
+        let check: f64 = row.iter().enumerate().map(|(at, &v)| f64::from(v) * (at % 101) as f64).sum();
+        assert_eq!(
+            (row.iter().map(|&v| f64::from(v)).sum::<f64>(), check),
+            (one["sum"].as_f64().unwrap(), one["check"].as_f64().unwrap())
+        );
+    }
+}

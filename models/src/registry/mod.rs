@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::anndata::{AnnData, FieldPath};
 
@@ -46,7 +47,7 @@ pub struct Alignment {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     file: PathBuf,
-    cells: Vec<String>,
+    cells: Arc<Vec<String>>,
     slots: BTreeMap<String, (SlotSpec, SlotData)>,
     vocabulary: Vocabulary,
     alignments: BTreeMap<String, Alignment>,
@@ -79,7 +80,7 @@ impl Registry {
     fn build(data: &AnnData, slots: &[SlotSpec], fixed: Option<&Vocabulary>) -> Result<Self, Vec<Problem>> {
         let mut registry = Self {
             file: data.file().to_path_buf(),
-            cells: data.obs_names().to_vec(),
+            cells: data.shared_obs_names(),
             vocabulary: fixed.cloned().unwrap_or_default(),
             ..Self::default()
         };
@@ -130,8 +131,13 @@ impl Registry {
     }
 
     /// The labels of the cells, in order.
-    pub fn cells(&self) -> &[String] {
+    pub fn cells(&self) -> &Arc<Vec<String>> {
         &self.cells
+    }
+
+    /// What slot `name` got, which the registry then no longer has.
+    pub fn take(&mut self, name: &str) -> Option<SlotData> {
+        self.slots.remove(name).map(|(_, data)| data)
     }
 
     /// Number of cells.

@@ -6,8 +6,8 @@ use super::nearest::nearest;
 use super::problem::{Problem, Severity};
 use super::slot::{Codes, Missing, SlotData, SlotDims, SlotKind, SlotSpec};
 use crate::anndata::{
-    AnnData, Categories, Column, CountReport, Csr, DataErrorKind, Dense, FieldPath, Matrix, Values,
-    check_counts,
+    AnnData, Categories, Column, CountReport, Csr, DataErrorKind, Dense, DiskRows, FieldPath, Matrix, Values,
+    check_counts, check_counts_on_disk,
 };
 
 /// The label of the one category that an absent optional category has.
@@ -220,6 +220,12 @@ impl Reader<'_> {
     /// A matrix of expression or a table.
     fn matrix(&mut self, path: &FieldPath) -> Option<SlotData> {
         let spec = self.spec;
+        if let Some(memory) = spec.memory.filter(|_| spec.dims == SlotDims::CellsByGenes)
+            && spec.missing == Missing::Never
+            && let Some(found) = self.on_disk(path, memory)
+        {
+            return found;
+        }
         let (mut values, labels) = match path {
             FieldPath::Obsm(_) | FieldPath::Varm(_) => {
                 let table = self.take(self.data.table(path))?;
@@ -252,6 +258,48 @@ impl Reader<'_> {
         }
         self.check_values(&values, path)?;
         Some(SlotData::Matrix { values })
+    }
+
+    /// A matrix that stays on the disk, checked block by block; `None` where `memory` bytes hold all of it.
+    #[allow(clippy::option_option, reason = "nothing to do, or done with or without success")]
+    fn on_disk(&mut self, path: &FieldPath, memory: usize) -> Option<Option<SlotData>> {
+        let Some(reader) = self.take(self.data.row_reader(path)) else { return Some(None) };
+        let width = if reader.is_sparse() { 8 } else { 4 };
+        if reader.n_stored(0..reader.n_rows()).saturating_mul(width) <= memory {
+            return None;
+        }
+        if reader.is_whole() {
+            let message =
+                "its values are stored gene by gene, so rows cannot be read from the disk".to_owned();
+            self.report(Severity::Error, "E0713", path, message);
+            if let Some(problem) = self.registry.problems.last_mut() {
+                problem.help = Some("store it cell by cell: adata.X = adata.X.tocsr() in Python".to_owned());
+            }
+            return Some(None);
+        }
+        let mut rows = DiskRows::new(reader, memory);
+        if let Some(genes) = self.registry.alignments.get("gene").filter(|_| self.fixed) {
+            rows = rows.with_columns(&genes.sources);
+        }
+        let checked = match self.spec.kind {
+            SlotKind::Count => {
+                let (cells, columns) = (self.data.obs_names(), self.column_labels());
+                let found = check_counts_on_disk(&rows, cells, &columns, self.data.file(), path);
+                self.counted(found, path)
+            }
+            _ => self.range_on_disk(&rows, path),
+        };
+        Some(checked.map(|()| SlotData::Rows(rows)))
+    }
+
+    /// Checks every block by the support of the slot.
+    fn range_on_disk(&mut self, rows: &DiskRows, path: &FieldPath) -> Option<()> {
+        let mut fits = true;
+        let read: Result<(), crate::anndata::DataError> = rows.each_block(|_, block| {
+            fits = fits && self.check_range(block.values(), block.n_cols(), path).is_some();
+            Ok(())
+        });
+        self.take(read).filter(|()| fits)
     }
 
     /// Puts NaN for the number that the slot says means missing.
@@ -375,7 +423,17 @@ impl Reader<'_> {
             values.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = 0.0);
             known
         });
-        match check_counts(known.as_ref().unwrap_or(values), cells, &columns, self.data.file(), path) {
+        let found = check_counts(known.as_ref().unwrap_or(values), cells, &columns, self.data.file(), path);
+        self.counted(found, path)
+    }
+
+    /// Takes in what was found of counts: warnings, or the error with the matrices that do hold counts.
+    fn counted(
+        &mut self,
+        found: Result<CountReport, crate::anndata::DataError>,
+        path: &FieldPath,
+    ) -> Option<()> {
+        match found {
             Ok(report) => {
                 self.warn_counts(&report, path);
                 Some(())

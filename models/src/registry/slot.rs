@@ -1,6 +1,6 @@
 //! Slots: what a model asks of the data, and what it gets.
 
-use crate::anndata::{Dense, FieldPath, Matrix};
+use crate::anndata::{Dense, DiskRows, FieldPath, Matrix};
 
 /// The values that a slot accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct SlotSpec {
     pub optional: bool,
     /// How values may be missing.
     pub missing: Missing,
+    /// Bytes of memory for its values: a matrix of cells by genes that needs more stays on the disk.
+    pub memory: Option<usize>,
 }
 
 impl SlotSpec {
@@ -86,6 +88,7 @@ impl SlotSpec {
             explicit: false,
             optional: false,
             missing: Missing::Never,
+            memory: None,
         }
     }
 }
@@ -109,6 +112,8 @@ pub enum SlotData {
         /// The values; NaN where missing and the slot says so.
         values: Matrix,
     },
+    /// A matrix of cells by genes that stays on the disk.
+    Rows(DiskRows),
     /// Labels.
     Codes(Codes),
     /// One number per row; NaN where missing and the slot says so.

@@ -183,7 +183,8 @@ impl Fields<'_> {
             FieldData::Matrix(m) => m.to_dense().values,
             FieldData::Whole(values) if is_turned(slot, self.model) => transposed(values, shape[1], shape[0]),
             FieldData::Whole(values) => values.clone(),
-            FieldData::Covariates(_) => return None,
+            // What is simulated is in memory.
+            FieldData::Covariates(_) | FieldData::Disk(_) => return None,
         };
         Some((values, shape))
     }

@@ -204,6 +204,11 @@ pub fn compute_stats(
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
+    if data.blocks.is_some() {
+        let text =
+            format!("the statistics {} of the model are taken over all cells at once", names.join(", "));
+        return Err(Error::plain(self::request(text).help("leave out `--memory`")));
+    }
     let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: data.n_rows };
     let mut prepared = engine.prepare(model, bound, &request, None)?;
     let mut variables = Variables::new();
@@ -212,6 +217,7 @@ pub fn compute_stats(
     let rows: Vec<u32> = (0..data.n_rows as u32).collect();
     Gatherer::new(data, &BTreeMap::new(), &prepared.lowered).fill(&rows, 0, &mut batch);
     let key = StepKey { seed, step: 0 };
+    batch.check()?;
     let run = prepared.exe.run(&mut variables, &batch.feeds(), key);
     run.map_err(|e| run_error(model, &prepared.lowered, &e))?;
     let value = |name: String| {

@@ -5,7 +5,8 @@ use super::progress::{Ending, Progress};
 use super::schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, STOPPING_PATIENCE};
 use super::{EpochRecord, FitOptions, Measures};
 use crate::batch::{
-    Gatherer, Minibatch, Split, cut, cycled_order, epoch_order, for_each_minibatch, stratified_order,
+    Gatherer, Minibatch, Split, blocked_order, cut, cycled_order, epoch_order, for_each_minibatch,
+    stratified_order,
 };
 use crate::dataset::{Dataset, FieldData, Known};
 use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
@@ -35,6 +36,11 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub fn new(engine: &'a Engine, data: &'a Dataset, split: Split) -> Self {
+        let mut split = split;
+        if data.blocks.is_some() {
+            // Validation goes through the file once.
+            split.validation.sort_unstable();
+        }
         Self { engine, data, split, steps: BTreeMap::new(), checks: BTreeMap::new() }
     }
 
@@ -44,7 +50,10 @@ impl<'a> Session<'a> {
         let strata = trained.settings.stratify.as_ref().and_then(|f| self.strata(f));
         let (mut order, size) = match strata.filter(|s| s.len() > 1) {
             Some(strata) => stratified_order(&strata, size, seed, epoch),
-            None => (epoch_order(&self.split.train, seed, epoch), size),
+            None => match self.data.blocks {
+                Some(blocks) => (blocked_order(&self.split.train, blocks, seed, epoch), size),
+                None => (epoch_order(&self.split.train, seed, epoch), size),
+            },
         };
         let Some(paired) = &self.data.paired else { return (order, vec![], size) };
         let once = order.clone();
@@ -209,6 +218,7 @@ fn train_step(
     batch: &Minibatch,
     data: &Dataset,
 ) -> Result<(f64, Vec<f64>), Error> {
+    batch.check()?;
     let state: &mut TrainState = &mut trained.state;
     let prepared = find(steps, batch.rows.len())?;
     let lr = [state.lr as f32];
@@ -249,7 +259,8 @@ impl ObjectivePass<'_> {
         let gatherer = Gatherer::new(self.data, &stats, &lowered);
         let mut sums = Sums::default();
         let flow = for_each_minibatch(&gatherer, order, ranges, self.epoch, |batch| {
-            let ran = find(self.programs, batch.rows.len()).and_then(|prepared| {
+            let program = batch.check().and_then(|()| find(self.programs, batch.rows.len()));
+            let ran = program.and_then(|prepared| {
                 let run = prepared.exe.run(&mut trained.state.variables, &batch.feeds(), self.key);
                 run.map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
                 Ok((scalar(prepared, "loss"), terms(prepared)))

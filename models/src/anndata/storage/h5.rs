@@ -23,6 +23,23 @@ const BLOCK: usize = 1 << 20;
 /// The most elements an attribute may have.
 const MAX_ATTRIBUTE: usize = 1 << 24;
 
+/// Opens a file; one that is locked is tried again for two seconds.
+///
+/// Another thread may be starting a program at this moment; until that has begun, it holds a copy of our descriptors and
+/// with them HDF5's locks.
+pub(in crate::anndata) fn patiently(open: impl Fn() -> hdf5::Result<hdf5::File>) -> hdf5::Result<hdf5::File> {
+    let mut tries = 0;
+    loop {
+        match open() {
+            Err(e) if tries < 80 && e.to_string().contains("unable to lock") => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(25));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// The member `name` of `group`, or `None` if there is none.
 pub(super) fn member(group: &Group, name: &str, place: &Place<'_>) -> Result<Option<Node>, DataError> {
     if !group.link_exists(name) {
@@ -56,7 +73,12 @@ pub(in crate::anndata) fn element_type(
     data: &Container,
     place: &Place<'_>,
 ) -> Result<TypeDescriptor, DataError> {
-    data.dtype().and_then(|t| t.to_descriptor()).map_err(|e| place.hdf5("understand its type", &e))
+    let found = data.dtype().map_err(|e| place.hdf5("understand its type", &e))?;
+    match found.to_descriptor() {
+        // Half and extended precision, which HDF5 turns into double precision as it reads.
+        Err(e) if e.to_string().contains("size of float") => Ok(TypeDescriptor::Float(FloatSize::U8)),
+        described => described.map_err(|e| place.hdf5("understand its type", &e)),
+    }
 }
 
 /// Checks that what `data` claims to hold can be true, and that it can be decoded; gives its shape.
@@ -135,10 +157,16 @@ enum Rows {
 
 fn read_rows<T: H5Type>(data: &Container, rows: Rows, n_axes: usize) -> hdf5::Result<Vec<T>> {
     let Rows::Range(from, to) = rows else { return data.read_raw() };
-    let flat = |values: ndarray::ArrayD<T>| values.into_iter().collect();
+    /// What was just read lies in order from the start of its memory.
+    fn flat<T, D: ndarray::Dimension>(values: ndarray::Array<T, D>) -> Vec<T> {
+        match values.is_standard_layout() {
+            true => values.into_raw_vec_and_offset().0,
+            false => values.into_iter().collect(),
+        }
+    }
     match n_axes {
-        1 => data.read_slice_1d::<T, _>(ndarray::s![from..to]).map(|a| a.into_iter().collect()),
-        2 => data.read_slice_2d::<T, _>(ndarray::s![from..to, ..]).map(|a| a.into_iter().collect()),
+        1 => data.read_slice_1d::<T, _>(ndarray::s![from..to]).map(flat),
+        2 => data.read_slice_2d::<T, _>(ndarray::s![from..to, ..]).map(flat),
         3 => data.read_slice::<T, _, ndarray::IxDyn>(ndarray::s![from..to, .., ..]).map(flat),
         _ => data.read_raw(),
     }
@@ -173,6 +201,47 @@ fn for_each_block<T: H5Type>(
     Ok(())
 }
 
+/// All `n` elements at once, for types that HDF5 turns into `T` without loss.
+fn read_whole<T: H5Type + Copy + Default>(
+    data: &Dataset,
+    n: usize,
+    place: &Place<'_>,
+) -> Result<Vec<T>, DataError> {
+    let mut out = room(n, place)?;
+    out.resize(n, T::default());
+    if n > 0 {
+        data.read_into_raw(&mut out).map_err(|e| place.hdf5("read it", &e))?;
+    }
+    Ok(out)
+}
+
+/// Elements `span` of a vector of integers of at most 32 bits; `None` where it holds anything else.
+pub(in crate::anndata) fn read_i32_rows(
+    data: &Dataset,
+    span: Range<usize>,
+    place: &Place<'_>,
+) -> Result<Option<Vec<i32>>, DataError> {
+    let fits = matches!(
+        element_type(data, place)?,
+        TypeDescriptor::Integer(IntSize::U1 | IntSize::U2 | IntSize::U4)
+            | TypeDescriptor::Unsigned(IntSize::U1 | IntSize::U2)
+    );
+    let Asked { whole, span, .. } = asked(data, Some(span), place)?;
+    let &[n] = whole.as_slice() else { return Ok(None) };
+    if !fits {
+        return Ok(None);
+    }
+    if span == (0..n) {
+        return read_whole(data, n, place).map(Some);
+    }
+    let mut out = room(span.len(), place)?;
+    for_each_block::<i32>(data, &whole, &span, BLOCK, place, |block| {
+        out.extend_from_slice(&block);
+        Ok(())
+    })?;
+    Ok(Some(out))
+}
+
 /// What a reader of rows is asked for.
 struct Asked {
     /// Shape of it.
@@ -201,8 +270,12 @@ pub(in crate::anndata) fn read_f32_rows(
     place: &Place<'_>,
 ) -> Result<(Vec<f32>, Vec<usize>), DataError> {
     let Asked { shape, whole, span } = asked(data, span, place)?;
+    let kind = element_type(data, place)?;
+    if shape == whole && matches!(kind, TypeDescriptor::Float(FloatSize::U4)) {
+        return Ok((read_whole(data, shape.iter().product(), place)?, shape));
+    }
     let mut out = room(shape.iter().product(), place)?;
-    match element_type(data, place)? {
+    match kind {
         TypeDescriptor::Float(FloatSize::U4)
         | TypeDescriptor::Integer(IntSize::U1 | IntSize::U2)
         | TypeDescriptor::Unsigned(IntSize::U1 | IntSize::U2) => {

@@ -288,6 +288,18 @@ pub(in crate::anndata) fn read_i64_rows(
     }
 }
 
+/// Elements `span` of a vector of integers of at most 32 bits; `None` where it holds anything else.
+pub(in crate::anndata) fn read_i32_rows(
+    data: &Array,
+    span: Range<usize>,
+    place: &Place<'_>,
+) -> Result<Option<Vec<i32>>, DataError> {
+    match data {
+        Array::H5(data) => h5::read_i32_rows(data, span, place),
+        Array::Zarr(_) => Ok(None),
+    }
+}
+
 /// All elements of `data`, a boolean array, and nothing else.
 pub(in crate::anndata) fn read_bool(data: &Array, place: &Place<'_>) -> Result<Vec<bool>, DataError> {
     Ok(read_i64(data, place)?.0.into_iter().map(|v| v != 0).collect())

@@ -4,7 +4,7 @@ use super::{crc32, shared};
 use crate::anndata::{AnnData, Column, FieldPath, Matrix, Values};
 use serde_json::Value;
 
-const GOLDEN: &str = include_str!("golden/values.json");
+pub(super) const GOLDEN: &str = include_str!("golden/values.json");
 
 fn close(found: f64, wanted: &Value) -> bool {
     wanted.as_f64().is_some_and(|w| (found - w).abs() <= 1e-6 * w.abs().max(1.0))
@@ -88,7 +88,7 @@ fn check_column(column: &Column, wanted: &Value, what: &str) {
     }
 }
 
-fn check_field(data: &AnnData, field: &str, wanted: &Value, file: &str) {
+pub(super) fn check_field(data: &AnnData, field: &str, wanted: &Value, file: &str) {
     let what = format!("{file}, {field}");
     if let Some(name) = field.strip_prefix("rows.") {
         let rows = data.modality_rows(name).unwrap_or_else(|e| panic!("{e}"));

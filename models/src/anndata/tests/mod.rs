@@ -4,6 +4,7 @@ mod golden;
 mod hostile;
 mod inflate;
 mod read;
+mod round_trip;
 mod small;
 mod write;
 

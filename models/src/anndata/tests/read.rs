@@ -363,3 +363,56 @@ fn zarr_stores_of_both_versions() {
         assert_eq!(reader.read(11..17).unwrap(), x.rows(11..17));
     }
 }
+
+fn own(name: &str) -> AnnData {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/anndata/tests/golden").join(name);
+    AnnData::open(&file).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// What `golden/make_encodings.py` wrote, by formula.
+fn formula(n_cols: usize) -> Vec<f32> {
+    (0..12).flat_map(|i| (0..n_cols).map(move |j| ((7 * i + 3 * j) % 5) as f32)).collect()
+}
+
+#[test]
+fn numbers_of_every_type_and_index_width() {
+    let data = own("encodings.h5ad");
+    let layers = data.layers();
+    assert_eq!(layers.len(), 2 * 16 + 10 + 3);
+    for layer in layers {
+        let path = FieldPath::Layer(layer.clone());
+        let found = data.matrix(&path).unwrap_or_else(|e| panic!("{layer}: {e}"));
+        assert_eq!(matches!(found, Matrix::Csr(_)), ["csr", "csc", "ind"].contains(&&layer[..3]), "{layer}");
+        assert_eq!(found.to_dense().values, formula(7), "{layer}");
+        let rows = data.row_reader(&path).unwrap();
+        assert_eq!(rows.read(2..9).unwrap().to_dense().values, formula(7)[14..63], "{layer}");
+    }
+    let column = |name: &str| data.column(&FieldPath::Obs(name.to_owned())).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(column("whole").n_missing(), 4);
+    assert_eq!(column("half").to_reals().unwrap(), [0.5; 12]);
+    assert!(data.uns(&path("uns.records")).is_err_and(|e| e.kind == DataErrorKind::Malformed));
+    let _ = data.uns(&path("uns.frame"));
+}
+
+#[test]
+fn modalities_that_share_genes() {
+    let data = own("axis1.h5mu");
+    assert_eq!((data.n_obs(), data.modality_names()), (24, vec!["one", "other"]));
+    assert_eq!(data.matrix(&path("mod.one.X")).unwrap().to_dense().values, formula(7));
+    assert_eq!(data.matrix(&path("mod.other.X")).unwrap().to_dense().values, formula(5));
+    let rows = data.modality_rows("other").unwrap();
+    assert_eq!((rows[..12].iter().flatten().count(), rows[12], rows[23]), (0, Some(0), Some(11)));
+}
+
+#[test]
+fn feature_types_of_10x_are_modalities() {
+    let data = own("antibodies.h5");
+    assert_eq!(data.n_obs(), 12);
+    let names = data.modality_names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let part = |name: &str| data.matrix(&format!("mod.{name}.X").parse().unwrap()).unwrap().to_dense();
+    let whole = formula(7);
+    let columns =
+        |from: usize, to: usize| -> Vec<f32> { whole.chunks(7).flat_map(|r| r[from..to].to_vec()).collect() };
+    assert_eq!((part(names[0]).values, part(names[1]).values), (columns(0, 5), columns(5, 7)), "{names:?}");
+}

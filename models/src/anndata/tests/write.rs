@@ -244,7 +244,7 @@ fn bits(matrix: Option<Matrix>) -> Option<(usize, usize, Vec<u32>, Vec<u32>)> {
 }
 
 /// All that `before` has `after` has too.
-fn assert_same(before: &AnnData, after: &AnnData, what: &str) {
+pub(super) fn assert_same(before: &AnnData, after: &AnnData, what: &str) {
     assert_eq!((before.obs_names(), before.var_names()), (after.obs_names(), after.var_names()), "{what}");
     for path in before.matrix_paths() {
         assert_eq!(bits(before.matrix(&path).ok()), bits(after.matrix(&path).ok()), "{what} {path}");
@@ -281,7 +281,7 @@ fn assert_same(before: &AnnData, after: &AnnData, what: &str) {
 #[test]
 fn every_format_becomes_anndata_or_mudata() {
     let dir = tempfile::tempdir().unwrap();
-    // Kept where a person wants to read the results with Python: see golden/read_back.py.
+    // Kept where a person wants to read the results with Python: as golden/read_back.py reads them.
     let keep = std::env::var_os("SVIC_KEEP").map(PathBuf::from);
     let folder = keep.as_deref().unwrap_or(dir.path());
     let names = [

@@ -9,6 +9,7 @@ use hdf5::Group;
 use super::{Failure, WriteOptions};
 use crate::anndata::error::{DataError, DataErrorKind};
 use crate::anndata::storage::first_line;
+use crate::anndata::storage::h5::patiently;
 
 /// Is asked before each step of writing, by name; what it returns as an error is treated as a failed write.
 pub(in crate::anndata) type Gate<'g> = &'g mut dyn FnMut(&str) -> io::Result<()>;
@@ -97,23 +98,6 @@ impl Drop for Target<'_> {
     }
 }
 
-/// Opens a file that only this program knows of.
-///
-/// Another thread may be starting a program at this moment; until that has begun, it holds a copy of our descriptor and
-/// with it HDF5's lock. So a locked file is tried again for two seconds.
-fn open_own(part: &Path) -> hdf5::Result<hdf5::File> {
-    let mut tries = 0;
-    loop {
-        match hdf5::File::open_rw(part) {
-            Err(e) if tries < 80 && e.to_string().contains("lock") => {
-                tries += 1;
-                std::thread::sleep(std::time::Duration::from_millis(25));
-            }
-            opened => return opened,
-        }
-    }
-}
-
 impl<'g> Target<'g> {
     /// Checks that `output` may be written and makes the temporary file, empty.
     ///
@@ -189,7 +173,7 @@ impl<'g> Target<'g> {
     ) -> Result<(), DataError> {
         let gate = &mut *self.gate;
         let edited = (|| {
-            let file = open_own(&self.part)?;
+            let file = patiently(|| hdf5::File::open_rw(&self.part))?;
             change(&file, gate)?;
             gate("flush")?;
             file.flush()?;

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import anndata
+import mudata
 import numpy as np
 import scanpy as sc
 import scipy.sparse as sp
@@ -109,4 +110,29 @@ L = np.log1p(X / t[:, None] * np.sort(t[t > 0])[len(t[t > 0]) // 2])
 L -= L.mean(0)
 s = np.linalg.svd(L, compute_uv=False)
 out["components"] = {"file": "multibatch/kang_ifnb_4samples.h5ad", "lengths": [float(x) for x in s[:10]]}
+# The command as a whole: two files under each other, genes filtered, chosen in each batch, kept; and cells of one
+# modality with the peaks of the other beside them.
+c = anndata.concat(parts, join="inner", label="batch", index_unique="-")
+sc.pp.filter_cells(c, min_genes=300)
+sc.pp.filter_genes(c, min_cells=20)
+scores = []
+for b in parts:
+    one = c[c.obs.batch == b].copy()
+    sc.pp.highly_variable_genes(one, n_top_genes=150, flavor="seurat_v3")
+    scores.append(one.var.variances_norm.to_numpy())
+scores = np.stack(scores)
+ranks = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1).astype(float)
+n_batches = (ranks < 150).sum(0)
+ranks[ranks >= 150] = np.nan
+median = np.nanmedian(ranks, axis=0)
+order = np.lexsort((-n_batches, np.where(np.isnan(median), np.inf, median)))[:150]
+kept = c[:, np.sort(order)]
+out["command"] = {"files": files, "shape": list(kept.shape), "genes": names(kept.var_names), "sum": float(kept.X.sum()), "batches": [int(n) for n in kept.obs.batch.value_counts().reindex(list(parts))],
+                  "first": str(kept.obs_names[0]), "last": str(kept.obs_names[-1])}
+m = mudata.read_h5mu(root / "multiome/tumor_multiome_mosaic.h5mu")
+rna, atac = m["rna"], m["atac"]
+both = [x for x in rna.obs_names if x in set(atac.obs_names)]
+P = sp.csr_matrix(atac[both].X)
+out["join"] = {"file": "multiome/tumor_multiome_mosaic.h5mu", "cells": rna.n_obs, "peaks": atac.n_vars, "with": len(both), "sum": float(P.sum()),
+               "rows": [{"cell": x, "sum": float(P[i].sum()), "check": float((P[i].toarray().ravel() * (np.arange(P.shape[1]) % 101)).sum())} for i, x in list(enumerate(both))[::300]]}
 print(json.dumps(out))

@@ -13,9 +13,7 @@ import zlib
 from pathlib import Path
 
 import anndata
-import fcsparser
 import h5py
-import loompy
 import mudata
 import numpy as np
 import pandas as pd
@@ -23,6 +21,12 @@ import scanpy
 import scipy
 import scipy.sparse as sp
 import zarr
+
+try:  # for two formats alone
+    import fcsparser
+    import loompy
+except ImportError:
+    pass
 
 warnings.filterwarnings("ignore")
 
@@ -140,17 +144,22 @@ def read(path):
     return anndata_values(scanpy.read_10x_mtx(path))
 
 
-root = Path(sys.argv[1])
-files = {}
-names = sorted(p for p in root.rglob("*") if p.suffix in {".h5ad", ".h5mu", ".h5", ".loom", ".zip", ".fcs"})
-names += [root / "formats/generated/dense_counts.csv", root / "formats/10x_v2_mtx", root / "formats/10x_v3_mtx", root / "formats/generated/mtx"]
-for path in names:
-    try:
-        files[str(path.relative_to(root))] = read(path)
-    except Exception as e:
-        files[str(path.relative_to(root))] = {"unread": f"{type(e).__name__}: {e}"}
-        print(path, type(e).__name__, e, file=sys.stderr)
-made_with = {m.__name__: m.__version__ for m in (anndata, mudata, scanpy, zarr, scipy, np, pd, h5py, loompy)}
-made_with["fcsparser"] = fcsparser.__version__ if hasattr(fcsparser, "__version__") else "0.2.8"
-lines = ",\n".join(f'    {json.dumps(k)}: {json.dumps(v, separators=(",", ":"))}' for k, v in files.items())
-print('{\n  "made_with": ' + json.dumps(made_with) + ',\n  "files": {\n' + lines + "\n  }\n}")
+def main():
+    root = Path(sys.argv[1])
+    files = {}
+    names = sorted(p for p in root.rglob("*") if p.suffix in {".h5ad", ".h5mu", ".h5", ".loom", ".zip", ".fcs"})
+    names += [root / "formats/generated/dense_counts.csv", root / "formats/10x_v2_mtx", root / "formats/10x_v3_mtx", root / "formats/generated/mtx"]
+    for path in names:
+        try:
+            files[str(path.relative_to(root))] = read(path)
+        except Exception as e:
+            files[str(path.relative_to(root))] = {"unread": f"{type(e).__name__}: {e}"}
+            print(path, type(e).__name__, e, file=sys.stderr)
+    made_with = {m.__name__: m.__version__ for m in (anndata, mudata, scanpy, zarr, scipy, np, pd, h5py, loompy)}
+    made_with["fcsparser"] = fcsparser.__version__ if hasattr(fcsparser, "__version__") else "0.2.8"
+    lines = ",\n".join(f'    {json.dumps(k)}: {json.dumps(v, separators=(",", ":"))}' for k, v in files.items())
+    print('{\n  "made_with": ' + json.dumps(made_with) + ',\n  "files": {\n' + lines + "\n  }\n}")
+
+
+if __name__ == "__main__":
+    main()
