@@ -38,13 +38,17 @@ fn of_cells(n: usize, folder: &Path, dense: bool) -> PathBuf {
     let parts = Additions { obs: vec![("batch".into(), Column::new(batch))], ..Additions::default() };
     let data = NewAnnData { obs_names: names("c", n), var_names: names("g", M), x: Some(x), parts };
     let path = folder.join(if dense { "dense.h5ad" } else { "sparse.h5ad" });
-    write_new(&path, &data, WriteOptions::default()).unwrap();
+    write_new(&path, &data, WriteOptions::default()).expect("it can be done");
     path
 }
 
 fn bound(path: &Path, memory: Option<usize>) -> (Model, BoundData) {
-    let adata = AnnData::open(path).unwrap();
-    svi::compile_file("scvi").unwrap().bind(&adata, &Binds::new().with_memory(memory)).unwrap().into_parts()
+    let adata = AnnData::open(path).expect("it can be done");
+    svi::compile_file("scvi")
+        .expect("it can be done")
+        .bind(&adata, &Binds::new().with_memory(memory))
+        .expect("it can be done")
+        .into_parts()
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn what_cannot_be_read_row_by_row_is_refused_with_a_remedy() {
 fn a_file_that_is_cut_while_it_trains_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     // More than HDF5 keeps in memory by itself.
-    let path = of_cells(20_000, folder.path(), true);
+    let path = of_cells(100_000, folder.path(), true);
     let (model, data) = bound(&path, Some(LITTLE));
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
     let options = FitOptions { epochs: Some(1), ..FitOptions::default() };

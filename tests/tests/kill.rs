@@ -69,14 +69,16 @@ fn child() {
 /// The version that every part of the target has.
 fn found(folder: &Path, kind: &str) -> i64 {
     let data = AnnData::open(&folder.join("target.h5ad")).unwrap_or_else(|e| panic!("{kind}: {e}"));
-    let Values::Integer(column) = data.column(&FieldPath::Obs("version".into())).unwrap().values else {
+    let Values::Integer(column) =
+        data.column(&FieldPath::Obs("version".into())).expect("it can be done").values
+    else {
         panic!("integers")
     };
     let v = column[0];
     assert!(column.len() == N && column.iter().all(|c| *c == v), "{kind}: {v}");
-    let table = data.table(&FieldPath::Obsm("table".into())).unwrap().values;
+    let table = data.table(&FieldPath::Obsm("table".into())).expect("it can be done").values;
     assert!(table.values.len() == N * 30 && table.values.iter().all(|t| *t == v as f32), "{kind}: {v}");
-    let x = data.matrix(&FieldPath::X).unwrap();
+    let x = data.matrix(&FieldPath::X).expect("it can be done");
     let wanted = if kind == "new" { v as f32 } else { 0.0 };
     assert!(x.values().len() == N * 20 && x.values().iter().all(|t| *t == wanted), "{kind}: {v}");
     v
@@ -85,9 +87,9 @@ fn found(folder: &Path, kind: &str) -> i64 {
 fn kill_many(kind: &str, kills: usize) -> (usize, usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    write_new(&folder.join("input.h5ad"), &version(0), WriteOptions::default()).unwrap();
-    fs::copy(folder.join("input.h5ad"), folder.join("target.h5ad")).unwrap();
-    fs::write(folder.join("done"), "0").unwrap();
+    write_new(&folder.join("input.h5ad"), &version(0), WriteOptions::default()).expect("it can be done");
+    fs::copy(folder.join("input.h5ad"), folder.join("target.h5ad")).expect("it can be done");
+    fs::write(folder.join("done"), "0").expect("it can be done");
     let (mut old, mut new, mut state) = (0, 0, 0x2545_f491_4f6c_dd1d_u64);
     for _ in 0..kills {
         let mut child = Command::new(std::env::current_exe().expect("the test binary knows where it is"))
@@ -103,13 +105,17 @@ fn kill_many(kind: &str, kills: usize) -> (usize, usize) {
         assert!(child.try_wait().expect("it can be asked").is_none(), "{kind}: the writer stopped by itself");
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
-        let done: i64 = fs::read_to_string(folder.join("done")).unwrap().trim().parse().unwrap();
+        let done: i64 = fs::read_to_string(folder.join("done"))
+            .expect("it can be done")
+            .trim()
+            .parse()
+            .expect("it can be done");
         match found(folder, kind) - done {
             0 => old += 1,
             1 => new += 1,
             n => panic!("{kind}: version {n} beyond the last that was whole"),
         }
-        fs::write(folder.join("done"), found(folder, kind).to_string()).unwrap();
+        fs::write(folder.join("done"), found(folder, kind).to_string()).expect("it can be done");
     }
     // The next writer is not held up, and clears away what the dead ones left.
     write(kind, folder, -1);
@@ -128,7 +134,7 @@ fn a_killed_writer_leaves_the_old_file_or_the_new() {
         let all: Vec<_> =
             KINDS.iter().map(|kind| scope.spawn(move || (kind, kill_many(kind, each)))).collect();
         for one in all {
-            let (kind, (old, new)) = one.join().unwrap();
+            let (kind, (old, new)) = one.join().expect("it can be done");
             println!("{kind}: {each} kills, {old} old files, {new} new files not yet noted");
         }
     });
