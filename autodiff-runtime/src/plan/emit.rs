@@ -35,6 +35,10 @@ struct Emitter<'a> {
     index: usize,
     unit: &'a Unit,
     class: BTreeMap<NodeId, Class>,
+    /// How many row reductions, one after the other, come before a value is ready.
+    level: BTreeMap<NodeId, usize>,
+    /// That of the node at hand.
+    now: usize,
     space: Space,
     mems: Vec<Mem>,
     external: BTreeMap<NodeId, u16>,
@@ -61,6 +65,8 @@ pub(super) fn emit(cx: &Context<'_>, index: usize) -> Kernel {
         index,
         unit,
         class: classes(cx, unit),
+        level: levels(cx, unit),
+        now: 0,
         space,
         mems: vec![],
         external: external.iter().enumerate().map(|(i, n)| (*n, i as u16)).collect(),
@@ -123,6 +129,17 @@ fn classes(cx: &Context<'_>, unit: &Unit) -> BTreeMap<NodeId, Class> {
     class
 }
 
+/// How many row reductions lie on the way to each node.
+fn levels(cx: &Context<'_>, unit: &Unit) -> BTreeMap<NodeId, usize> {
+    let mut level: BTreeMap<NodeId, usize> = BTreeMap::new();
+    for n in &unit.nodes {
+        let before = cx.g.node(*n).op.operands().into_iter().filter_map(|o| level.get(&o).copied()).max();
+        let own = usize::from(cx.units.role[n.index()] == Role::RowReduce);
+        level.insert(*n, before.unwrap_or(0) + own);
+    }
+    level
+}
+
 impl Emitter<'_> {
     fn mem(&self, value: usize, slot: SlotId, index: bool, sparse: bool) -> Mem {
         let (outer, col) = self.space.strides[value].clone();
@@ -138,6 +155,7 @@ impl Emitter<'_> {
     ) -> Kernel {
         let (accumulators, n_partial) = self.accumulators(sums, first_sum);
         for n in &self.unit.nodes {
+            self.now = self.level[n];
             match sums.iter().position(|s| s == n) {
                 Some(acc) => self.accumulate(*n, acc as u16),
                 None => self.compute(*n),
@@ -277,10 +295,31 @@ impl Emitter<'_> {
         if direct { Arg::Mem(m) } else { Arg::Reg(self.reg(o, class)) }
     }
 
+    /// Computes a dense value again at the non-zeros, which are few: so it need not wait in a register to be picked.
+    fn again(&mut self, f: Elem, args: &[NodeId]) -> Reg {
+        let args = args.iter().map(|a| self.arg(*a, Class::Sparse)).collect();
+        let to = self.fresh(Class::Sparse);
+        self.instrs.push(Instr::Elem { f, to, args });
+        to
+    }
+
+    /// Whether a dense value is computed again where it is needed at the non-zeros: if no row reduction lies in between,
+    /// over which it would wait in a register anyway.
+    fn is_recomputed(&self, o: NodeId) -> bool {
+        self.class.get(&o) == Some(&Class::Dense) && self.level[&o] == self.now
+    }
+
     /// A value in a register of a class, converted if need be.
     fn reg(&mut self, o: NodeId, class: Class) -> Reg {
         if let Some(r) = self.regs.get(&(o, class)) {
             return *r;
+        }
+        if let (Op::Elem(f, args), Class::Sparse) = (&self.cx.g.node(o).op, class)
+            && self.is_recomputed(o)
+        {
+            let to = self.again(*f, args);
+            self.regs.insert((o, class), to);
+            return to;
         }
         let inside = self.cx.units.of[o.index()] == Some(self.index);
         let natural = self.natural_class(o);

@@ -1,7 +1,7 @@
 //! Products of dense matrices in fixed blocks, and of sparse with dense ones.
 #![allow(unsafe_code, reason = "the matrix product takes pointers")]
 
-use super::lanes::{Entries, Isa, Lanes};
+use super::lanes::{Entries, Isa, Lanes, below};
 use super::memory::{Memory, Pattern};
 use super::pool::Pool;
 use crate::plan::{Product, SparseProduct};
@@ -133,7 +133,7 @@ fn sparse_rows<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, range: Ra
     }
 }
 
-/// A range of the pattern's columns: of each of its rows the non-zeros in that range, which are found by bisection. So
+/// A range of the pattern's columns: of each of its rows the non-zeros in that range, which are found by comparison. So
 /// the pattern need not be sorted by columns.
 fn sparse_transposed<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, range: Range<usize>) {
     let (pattern, values) = non_zeros(p, mem);
@@ -148,9 +148,8 @@ fn sparse_transposed<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, ran
         for r in 0..pattern.offsets.len() - 1 {
             let all = pattern.range(r, r + 1);
             let columns = &pattern.columns[all.clone()];
-            let from = columns.partition_point(|x| (*x as usize) < range.start);
-            let n = columns[from..].iter().take_while(|x| (**x as usize) < range.end).count();
-            let here = all.start + from..all.start + from + n;
+            let [from, to_end] = [range.start, range.end].map(|c| below(isa, columns, c as u32));
+            let here = all.start + from..all.start + to_end;
             let entries = Entries { values: &values[here.clone()], rows: &pattern.columns[here] };
             let at = r * p.dense_step[0] + c * p.dense_step[1];
             E::add_to_rows(isa, to, p.to_step[0], range.start, entries, &dense[at..at + width]);

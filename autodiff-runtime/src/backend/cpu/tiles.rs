@@ -100,15 +100,40 @@ impl<'a, E: Lanes> Block<'a, E> {
         let n = k.n_tiles();
         let per_row = k.cols.div_ceil(k.tile_cols);
         let rows = k.rows();
+        let tiles = self.index * n / k.n_blocks..(self.index + 1) * n / k.n_blocks;
+        if tiles.is_empty() {
+            return;
+        }
         let mut frame = Frame::new();
-        for t in self.index * n / k.n_blocks..(self.index + 1) * n / k.n_blocks {
+        let first = tiles.start / per_row * k.tile_rows;
+        let end = (tiles.end.div_ceil(per_row) * k.tile_rows).min(rows);
+        let found = self.find_places(first..end, &mut frame).then_some(first);
+        // Without values that wait in registers a block can be one tile.
+        if self.stages.is_one_pass() && (per_row == 1 || rows == 1) {
+            let cols = if per_row == 1 {
+                0..k.cols
+            } else {
+                tiles.start * k.tile_cols..(tiles.end * k.tile_cols).min(k.cols)
+            };
+            return self.one_tile(first, end - first, cols, found, &mut frame);
+        }
+        for t in tiles {
             let (row, col) = (t / per_row * k.tile_rows, t % per_row * k.tile_cols);
-            let size = (k.tile_rows.min(rows - row), k.tile_cols.min(k.cols - col));
-            let tile = self.tile(row, size.0, col, size.1);
-            for stage in &self.stages.list {
-                match stage {
-                    Stage::Instr(i) => self.instruction(&k.instrs[*i], &tile),
-                    Stage::Stretch(s) => self.stretch(s, &tile, &mut frame),
+            let cols = col..(col + k.tile_cols).min(k.cols);
+            self.one_tile(row, k.tile_rows.min(rows - row), cols, found, &mut frame);
+        }
+    }
+
+    /// All stages on one tile; `found` is the row from which the places in the frame are seen.
+    fn one_tile(&self, row: usize, rows: usize, cols: Range<usize>, found: Option<usize>, frame: &mut Frame) {
+        let tile = self.tile(row, rows, cols.start, cols.len());
+        let mut at = 0;
+        for stage in &self.stages.list {
+            match stage {
+                Stage::Instr(i) => self.instruction(&self.kernel.instrs[*i], &tile),
+                Stage::Stretch(s) => {
+                    self.stretch(s, &tile, found.map(|first| (at, first)), frame);
+                    at += s.arrays.len() + s.numbers.len();
                 }
             }
         }
@@ -120,7 +145,9 @@ impl<'a, E: Lanes> Block<'a, E> {
             let p = self.mem.pattern(input.index());
             tile.range = p.range(row, row + rows);
             tile.pattern = Some(p);
-            if rows == 1 {
+            if self.stages.is_one_pass() {
+                // No instruction asks for places.
+            } else if rows == 1 {
                 tile.at = &p.columns[tile.range.clone()];
             } else {
                 let at = self.scratch.places.part(0, tile.range.len());
@@ -136,20 +163,34 @@ impl<'a, E: Lanes> Block<'a, E> {
         tile
     }
 
+    /// A register, as far as it reaches.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "registers do not overlap, and no instruction reads what it writes"
+    )]
+    pub(super) fn register(&self, r: Reg) -> &'a mut [E] {
+        let [size, row_size, _] = self.sizes;
+        let n = &self.kernel.n_regs;
+        let (from, len) = match r {
+            Reg::Dense(i) => (i as usize * size, size),
+            Reg::Sparse(i) => ((n[0] + i as usize) * size, size),
+            Reg::Row(i) => ((n[0] + n[2]) * size + i as usize * row_size, row_size),
+        };
+        self.scratch.numbers.part(from, len)
+    }
+
     /// A register's part for this tile.
     #[allow(
         clippy::mut_from_ref,
         reason = "registers do not overlap, and no instruction reads what it writes"
     )]
     pub(super) fn reg(&self, r: Reg, tile: &Tile<'_>) -> &'a mut [E] {
-        let [size, row_size, _] = self.sizes;
-        let n = &self.kernel.n_regs;
-        let (from, len) = match r {
-            Reg::Dense(i) => (i as usize * size, tile.len()),
-            Reg::Sparse(i) => ((n[0] + i as usize) * size, tile.range.len()),
-            Reg::Row(i) => ((n[0] + n[2]) * size + i as usize * row_size, tile.rows),
+        let len = match r {
+            Reg::Dense(_) => tile.len(),
+            Reg::Sparse(_) => tile.range.len(),
+            Reg::Row(_) => tile.rows,
         };
-        self.scratch.numbers.part(from, len)
+        &mut self.register(r)[..len]
     }
 
     /// Offset of a value's element at a row of the kernel, first column.
@@ -216,7 +257,7 @@ impl<'a, E: Lanes> Block<'a, E> {
             }
             Instr::AddSparse { to, from, scale } => {
                 let (dst, from) = (self.reg(*to, tile), self.reg(*from, tile));
-                E::add_at(dst, E::from_f64(*scale), from, tile.at);
+                E::add_at(self.isa, dst, E::from_f64(*scale), from, tile.at);
             }
             Instr::Repeat { to, from } => self.repeat(*to, *from, tile),
             Instr::RowReduce { kind, to, from, sparse } => {
@@ -337,7 +378,7 @@ impl<'a, E: Lanes> Block<'a, E> {
                 let range = tile.row_range(r);
                 match src {
                     Src::Slice(x) if a.col == 1 => {
-                        E::add_at(&mut part[base..], E::from_f64(1.0), &x[range], columns);
+                        E::add_at(self.isa, &mut part[base..], E::from_f64(1.0), &x[range], columns);
                     }
                     _ => {
                         for (k, c) in range.zip(columns) {

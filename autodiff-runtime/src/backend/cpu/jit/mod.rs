@@ -17,12 +17,15 @@ mod pages;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod vops;
 
+use super::stretch::Place;
 use crate::plan::{Kernel, Reg};
 
 /// Most arrays, repeated numbers and accumulators of one function.
 const N_POINTERS: usize = 32;
 const N_SPLATS: usize = 32;
 pub(super) const N_SUMS: usize = 6;
+/// Arrays and numbers of all stretches of a kernel that are found once for each block.
+const N_PLACES: usize = 128;
 /// Their offsets in the frame.
 const POINTERS: i32 = 8;
 const SPLATS: i32 = POINTERS + 8 * N_POINTERS as i32;
@@ -38,6 +41,8 @@ pub(super) struct Frame {
     pub splats: [f32; N_SPLATS],
     /// Lanes of the accumulators, after the call.
     pub sums: [[f32; 16]; N_SUMS],
+    /// Where the arrays and numbers of all stretches lie. Not for the function: its caller's.
+    pub places: [Place; N_PLACES],
 }
 
 impl Frame {
@@ -48,6 +53,7 @@ impl Frame {
             pointers: [std::ptr::null_mut(); N_POINTERS],
             splats: [0.0; N_SPLATS],
             sums: [[0.0; 16]; N_SUMS],
+            places: [Place::NONE; N_PLACES],
         }
     }
 }
@@ -117,6 +123,19 @@ pub(super) struct Stages {
 }
 
 impl Stages {
+    /// The compiled stretches, in order.
+    pub fn stretches(&self) -> impl Iterator<Item = &Stretch> {
+        self.list.iter().filter_map(|s| if let Stage::Stretch(s) = s { Some(s) } else { None })
+    }
+
+    /// Whether tiles leave nothing to each other's stages: everything is one stretch without registers of the kernel's.
+    pub fn is_one_pass(&self) -> bool {
+        let [Stage::Stretch(s)] = &self.list[..] else { return false };
+        s.arrays.iter().all(|a| !matches!(a, Array::Reg(_)))
+            && s.numbers.iter().all(|n| !matches!(n, Number::Row(_)))
+            && s.targets.iter().all(|t| matches!(t, Target::Total(_)))
+    }
+
     /// All instructions interpreted.
     pub fn interpreted(k: &Kernel) -> Self {
         Self {

@@ -169,7 +169,7 @@ macro_rules! blocked_sum {
 }
 
 macro_rules! shared {
-    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident, $rows:ident, $to_rows:ident) => {
+    ($t:ty, $compiled:literal, $unary:ident, $exp:ident, $rare:ident, $rows:ident, $to_rows:ident, $add_at:ident, $pick:ident) => {
         #[inline(always)]
         fn binary_body<const FMA: bool>(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) {
             use Elem::*;
@@ -232,20 +232,12 @@ macro_rules! shared {
             }
         }
 
-        #[inline(always)]
-        fn pick_body<const FMA: bool>(dst: &mut [$t], from: &[$t], at: &[u32]) {
-            for (d, k) in dst.iter_mut().zip(at) {
-                *d = from[*k as usize];
-            }
-        }
-
         by_isa!(unary_loop(f: Elem, dst: &mut [$t], a: &[$t]) = $unary);
         by_isa!(binary_loop(f: Elem, dst: &mut [$t], a: Src<'_, $t>, b: Src<'_, $t>) = binary_body);
         by_isa!(select_loop(dst: &mut [$t], c: Src<'_, $t>, y: Src<'_, $t>, n: Src<'_, $t>) = select_body);
         by_isa!(sum_loop(a: &[$t]) -> f64 = sum_body);
         by_isa!(reduce_loop(kind: ReduceKind, a: &[$t]) -> $t = reduce_body);
         by_isa!(add_loop(dst: &mut [$t], a: &[$t]) = add_body);
-        by_isa!(pick_loop(dst: &mut [$t], from: &[$t], at: &[u32]) = pick_body);
 
         impl Lanes for $t {
             const COMPILED: bool = $compiled;
@@ -283,11 +275,11 @@ macro_rules! shared {
             fn plus(a: Self, b: Self) -> Self {
                 a + b
             }
-            fn add_at(dst: &mut [Self], s: Self, a: &[Self], at: &[u32]) {
-                a.iter().zip(at).for_each(|(v, k)| dst[*k as usize] += s * v);
+            fn add_at(isa: Isa, dst: &mut [Self], s: Self, a: &[Self], at: &[u32]) {
+                $add_at(isa, dst, s, a, at);
             }
             fn pick(isa: Isa, dst: &mut [Self], from: &[Self], at: &[u32]) {
-                pick_loop(isa, dst, from, at);
+                $pick(isa, dst, from, at);
             }
         }
     };
@@ -347,9 +339,9 @@ mod single {
         m::exp::<FMA>(x)
     }
 
-    use super::super::rows::{add_to_rows_f32 as to_rows, sum_rows_f32 as rows};
+    use super::super::rows::{add_at_f32 as add_at, add_to_rows_f32 as to_rows, pick_f32 as pick, sum_rows_f32 as rows};
 
-    shared!(f32, true, unary, exp, rare, rows, to_rows);
+    shared!(f32, true, unary, exp, rare, rows, to_rows, add_at, pick);
 }
 
 mod double {
@@ -387,5 +379,13 @@ mod double {
         super::super::rows::add_to_rows(matrix, stride, first, e, from, f64::mul_add);
     }
 
-    shared!(f64, false, unary, exp, rare, rows, to_rows);
+    fn add_at(_: Isa, dst: &mut [f64], s: f64, a: &[f64], at: &[u32]) {
+        a.iter().zip(at).for_each(|(v, k)| dst[*k as usize] += s * v);
+    }
+
+    fn pick(_: Isa, dst: &mut [f64], from: &[f64], at: &[u32]) {
+        dst.iter_mut().zip(at).for_each(|(d, k)| *d = from[*k as usize]);
+    }
+
+    shared!(f64, false, unary, exp, rare, rows, to_rows, add_at, pick);
 }

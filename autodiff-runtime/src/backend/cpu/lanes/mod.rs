@@ -7,6 +7,11 @@ mod special_f32;
 
 pub(super) use rows::Entries;
 
+/// How many of some increasing numbers lie below a bound.
+pub(super) fn below(isa: Isa, of: &[u32], bound: u32) -> usize {
+    rows::below(isa, of, bound)
+}
+
 use crate::element::Element;
 use crate::op::{Elem, ReduceKind};
 
@@ -80,8 +85,8 @@ pub(super) trait Lanes: Element {
     );
     /// a + b.
     fn plus(a: Self, b: Self) -> Self;
-    /// dst\[at\[k\]\] += s · a\[k\].
-    fn add_at(dst: &mut [Self], s: Self, a: &[Self], at: &[u32]);
+    /// dst\[at\[k\]\] += s · a\[k\], where no place comes twice.
+    fn add_at(isa: Isa, dst: &mut [Self], s: Self, a: &[Self], at: &[u32]);
     /// dst\[k\] = from\[at\[k\]\].
     fn pick(isa: Isa, dst: &mut [Self], from: &[Self], at: &[u32]);
 }

@@ -171,6 +171,90 @@ unsafe fn add_v4<const R: usize>(
     }
 }
 
+/// dst\[at\[k\]\] += s · a\[k\], where no place comes twice; single precision.
+pub(super) fn add_at_f32(isa: Isa, dst: &mut [f32], s: f32, a: &[f32], at: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::V4 {
+        // SAFETY: `Isa::detect` found AVX-512.
+        return unsafe { add_at_v4(dst, s, a, at) };
+    }
+    let _ = isa;
+    a.iter().zip(at).for_each(|(v, k)| dst[*k as usize] += s * v);
+}
+
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn add_at_v4(dst: &mut [f32], s: f32, a: &[f32], at: &[u32]) {
+    use std::arch::x86_64::*;
+    let (limit, s) = (_mm512_set1_epi32(dst.len().min(i32::MAX as usize) as i32), _mm512_set1_ps(s));
+    let base = dst.as_mut_ptr();
+    for (a, at) in a.chunks(16).zip(at.chunks(16)) {
+        let [lanes] = lanes::<1>(a.len().min(at.len()));
+        // SAFETY: masked to the elements of both slices; what is read and written is held to `dst` by the test.
+        unsafe {
+            let places = _mm512_maskz_loadu_epi32(lanes, at.as_ptr().cast());
+            let inside = _mm512_mask_cmplt_epu32_mask(lanes, places, limit);
+            assert!(inside == lanes, "places below {}", dst.len());
+            let more = _mm512_mul_ps(s, _mm512_maskz_loadu_ps(lanes, a.as_ptr()));
+            let old = _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), lanes, places, base.cast());
+            _mm512_mask_i32scatter_ps::<4>(base.cast(), lanes, places, _mm512_add_ps(old, more));
+        }
+    }
+}
+
+/// dst\[k\] = from\[at\[k\]\]; single precision.
+pub(super) fn pick_f32(isa: Isa, dst: &mut [f32], from: &[f32], at: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::V4 {
+        // SAFETY: `Isa::detect` found AVX-512.
+        return unsafe { pick_v4(dst, from, at) };
+    }
+    let _ = isa;
+    dst.iter_mut().zip(at).for_each(|(d, k)| *d = from[*k as usize]);
+}
+
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn pick_v4(dst: &mut [f32], from: &[f32], at: &[u32]) {
+    use std::arch::x86_64::*;
+    let limit = _mm512_set1_epi32(from.len().min(i32::MAX as usize) as i32);
+    for (d, at) in dst.chunks_mut(16).zip(at.chunks(16)) {
+        let [lanes] = lanes::<1>(d.len().min(at.len()));
+        // SAFETY: masked to the elements of both slices; what is read is held to `from` by the test.
+        unsafe {
+            let places = _mm512_maskz_loadu_epi32(lanes, at.as_ptr().cast());
+            let inside = _mm512_mask_cmplt_epu32_mask(lanes, places, limit);
+            assert!(inside == lanes, "places below {}", from.len());
+            let found =
+                _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), lanes, places, from.as_ptr().cast());
+            _mm512_mask_storeu_ps(d.as_mut_ptr(), lanes, found);
+        }
+    }
+}
+
+/// How many of some increasing numbers lie below a bound.
+pub(super) fn below(isa: Isa, of: &[u32], bound: u32) -> usize {
+    /// From this length on bisection is faster.
+    const LONG: usize = 4096;
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
+        fn v4(of: &[u32], bound: u32) -> usize {
+            of.iter().map(|x| u32::from(*x < bound)).sum::<u32>() as usize
+        }
+        if isa == Isa::V4 && of.len() < LONG {
+            // SAFETY: `Isa::detect` found AVX-512.
+            return unsafe { v4(of, bound) };
+        }
+    }
+    let _ = (isa, LONG);
+    of.partition_point(|x| *x < bound)
+}
+
 /// The lanes of each of R registers that `n` elements fill.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -185,6 +269,34 @@ fn lanes<const R: usize>(n: usize) -> [u16; R] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_of_every_number_are_added_to() {
+        for n in [0, 1, 15, 16, 17, 33, 100] {
+            let at: Vec<u32> = (0..n as u32).map(|k| 3 * k + k % 2).collect();
+            let a: Vec<f32> = (0..n).map(|k| k as f32 - 7.0).collect();
+            let mut one = vec![0.5; 3 * n + 1];
+            let mut two = one.clone();
+            add_at_f32(Isa::detect(), &mut one, -1.0, &a, &at);
+            add_at_f32(Isa::Base, &mut two, -1.0, &a, &at);
+            assert_eq!(one, two, "{n}");
+            let mut picked = vec![0.0; n];
+            pick_f32(Isa::detect(), &mut picked, &one, &at);
+            assert!(picked.iter().zip(&at).all(|(p, k)| *p == one[*k as usize]));
+            for bound in 0..3 * n as u32 + 2 {
+                assert_eq!(below(Isa::detect(), &at, bound), below(Isa::Base, &at, bound));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "places below")]
+    fn no_place_lies_outside() {
+        if Isa::detect() != Isa::V4 {
+            panic!("places below: not this code");
+        }
+        add_at_f32(Isa::V4, &mut [0.0; 20], 1.0, &[1.0; 3], &[4, 19, 20]);
+    }
 
     #[test]
     fn every_width_agrees_with_the_plain_loop() {
