@@ -1,5 +1,5 @@
-//! Matrices as tiles of bfloat16 parts: x = high + middle + low, each with eight bits, rounded to nearest; what is lost
-//! is below 2⁻²⁵ |x|.
+//! Matrices as tiles of bfloat16 parts: x = high + middle + low, each with eight bits. Nothing is lost, apart from what
+//! lies below the smallest normal number.
 //!
 //! A tile holds 16 positions along one axis and 32 along the summed one, which lie in pairs: by rows of positions (for
 //! the left factor) or by rows of pairs (for the right one). Pair number j holds elements j and j + 16: the order along
@@ -36,7 +36,7 @@ pub(super) fn words(x: usize, k: usize) -> usize {
 pub(super) unsafe fn pack(part: Part<'_>, pairs_first: bool, to: &mut [u32]) {
     let [nx, nk] = part.size;
     let n_steps = nk.div_ceil(DEPTH);
-    let mut loose = [0.0_f32; BLOCK * DEPTH];
+    let mut loose = Loose([0.0; BLOCK * DEPTH]);
     for (i, tiles) in to.chunks_exact_mut(3 * WORDS).enumerate().take(2 * nx.div_ceil(2 * BLOCK) * n_steps) {
         let (x, k) = (i / n_steps * BLOCK, i % n_steps * DEPTH);
         if x >= nx {
@@ -46,21 +46,62 @@ pub(super) unsafe fn pack(part: Part<'_>, pairs_first: bool, to: &mut [u32]) {
         let size = [BLOCK.min(nx - x), DEPTH.min(nk - k)];
         let from = x * part.step[0] + k * part.step[1];
         let mut here = Part { data: &part.data[from..], step: part.step, size };
-        if part.step[1] != 1 && part.step[0] != 1 {
-            for j in 0..size[0] * size[1] {
-                let (a, b) = (j / size[1], j % size[1]);
-                loose[a * DEPTH + b] = here.data[a * part.step[0] + b * part.step[1]];
-            }
-            here = Part { data: &loose, step: [DEPTH, 1], size };
+        let wanted = usize::from(!pairs_first);
+        if here.step[wanted] != 1 {
+            turn(here, pairs_first, &mut loose);
+            let step = if pairs_first { [1, BLOCK] } else { [DEPTH, 1] };
+            here = Part { data: &loose.0, step, size };
         }
-        if here.step[1] == 1 {
-            by_positions(here, tiles);
-        } else {
+        if pairs_first {
             by_pairs(here, tiles);
+        } else {
+            by_positions(here, tiles);
         }
-        if (here.step[1] == 1) == pairs_first {
-            tiles.chunks_exact_mut(WORDS).for_each(|t| transpose(t));
+    }
+}
+
+/// Room for the elements of one tile.
+#[repr(align(64))]
+struct Loose([f32; BLOCK * DEPTH]);
+
+/// The elements of one tile with the other axis contiguous: the own one before pairs, else the summed one.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn turn(p: Part<'_>, pairs_first: bool, to: &mut Loose) {
+    let [nx, nk] = p.size;
+    let contiguous = if pairs_first { 1 } else { 0 };
+    if p.step[contiguous] == 1 && nx == BLOCK && nk == DEPTH {
+        let rows = p.step[1 - contiguous];
+        let at = |row: usize, col: usize| &p.data[row * rows + col..(row + 15) * rows + col + 16];
+        if pairs_first {
+            turn_square(at(0, 0), rows, &mut to.0, BLOCK);
+            turn_square(at(0, 16), rows, &mut to.0[16 * BLOCK..], BLOCK);
+        } else {
+            turn_square(at(0, 0), rows, &mut to.0, DEPTH);
+            turn_square(at(16, 0), rows, &mut to.0[16..], DEPTH);
         }
+        return;
+    }
+    for x in 0..nx {
+        for k in 0..nk {
+            let at = if pairs_first { k * BLOCK + x } else { x * DEPTH + k };
+            to.0[at] = p.data[x * p.step[0] + k * p.step[1]];
+        }
+    }
+}
+
+/// Transposes 16 × 16 numbers.
+#[target_feature(enable = "avx512f")]
+fn turn_square(from: &[f32], step: usize, to: &mut [f32], to_step: usize) {
+    assert!(from.len() >= 15 * step + 16 && to.len() >= 15 * to_step + 16, "16 rows of 16");
+    let mut r = [_mm512_setzero_si512(); 16];
+    for (i, v) in r.iter_mut().enumerate() {
+        // SAFETY: in the range just checked.
+        *v = unsafe { _mm512_loadu_si512(from.as_ptr().add(i * step).cast()) };
+    }
+    let r = transposed(r);
+    for (i, v) in r.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().add(i * to_step).cast(), v) };
     }
 }
 
@@ -86,14 +127,25 @@ fn store(to: &mut [u32], row: usize, v: __m512i) {
 /// Rows of positions, from elements that are contiguous along the summed axis.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
-    let [nx, nk] = p.size;
+    let ([nx, nk], step) = (p.size, p.step[0]);
+    let tiles = &mut tiles[..3 * WORDS];
+    if nx == BLOCK && nk == DEPTH {
+        let from = p.data[..15 * step + DEPTH].as_ptr();
+        for x in 0..BLOCK {
+            let row = from.wrapping_add(x * step);
+            // The next step's elements, which lie in another page than the next row.
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(DEPTH).cast());
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(DEPTH + 16).cast());
+            // SAFETY: in the range that was just taken.
+            let [a, b] = unsafe { [_mm512_loadu_ps(row), _mm512_loadu_ps(row.add(16))] };
+            split(a, b, x, tiles);
+        }
+        return;
+    }
     for x in 0..BLOCK {
         let [mut a, mut b] = [_mm512_setzero_ps(); 2];
         if x < nx {
-            let row = &p.data[x * p.step[0]..];
-            // The next step's elements, which lie in another page than the next row.
-            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(DEPTH).cast());
-            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(DEPTH + 16).cast());
+            let row = &p.data[x * step..];
             a = load(row, nk);
             if nk > 16 {
                 b = load(&row[16..], nk - 16);
@@ -106,43 +158,52 @@ fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
 /// Rows of pairs, from elements that are contiguous along the own axis.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn by_pairs(p: Part<'_>, tiles: &mut [u32]) {
-    let [nx, nk] = p.size;
-    let row = |k: usize| {
-        if k >= nk {
-            return _mm512_setzero_ps();
+    let ([nx, nk], step) = (p.size, p.step[1]);
+    let tiles = &mut tiles[..3 * WORDS];
+    if nx == BLOCK && nk == DEPTH {
+        let from = p.data[..31 * step + BLOCK].as_ptr();
+        for pair in 0..16 {
+            let [a, b] = [pair, pair + 16].map(|k| from.wrapping_add(k * step));
+            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(BLOCK).cast());
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(BLOCK).cast());
+            // SAFETY: in the range that was just taken.
+            let [a, b] = unsafe { [_mm512_loadu_ps(a), _mm512_loadu_ps(b)] };
+            split(a, b, pair, tiles);
         }
-        let row = &p.data[k * p.step[1]..];
-        _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(BLOCK).cast());
-        load(row, nx)
+        return;
+    }
+    let row = |k: usize| {
+        if k >= nk { _mm512_setzero_ps() } else { load(&p.data[k * step..], nx) }
     };
     for pair in 0..16 {
         split(row(pair), row(pair + 16), pair, tiles);
     }
 }
 
-/// The three parts of two vectors, in the lower and upper halves of the words of one row.
+/// The three parts of two vectors, in the lower and upper halves of the words of one row. The first two are rounded to
+/// nearest, ties away from zero; what they leave has eight bits at most.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn split(mut a: __m512, mut b: __m512, row: usize, tiles: &mut [u32]) {
     let (half, upper) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xFFFF_0000_u32 as i32));
-    for part in 0..3 {
-        // To nearest, ties away from zero.
-        let high = |x: __m512| _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(x), half), upper);
-        let (x, y) = (high(a), high(b));
-        store(&mut tiles[part * WORDS..], row, _mm512_or_si512(_mm512_srli_epi32::<16>(x), y));
-        a = _mm512_sub_ps(a, _mm512_castsi512_ps(x));
-        b = _mm512_sub_ps(b, _mm512_castsi512_ps(y));
+    // Halves of words: the first operand's upper ones go to the lower ones of the second's.
+    let join = |x: __m512i, y: __m512i| {
+        _mm512_ternarylogic_epi32::<0xF8>(_mm512_srli_epi32::<16>(x), y, upper)
+    };
+    for part in 0..2 {
+        let near = |x: __m512| _mm512_add_epi32(_mm512_castps_si512(x), half);
+        let (x, y) = (near(a), near(b));
+        store(&mut tiles[part * WORDS..], row, join(x, y));
+        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(x, upper)));
+        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(y, upper)));
     }
+    store(&mut tiles[2 * WORDS..], row, join(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
 
-/// Transposes 16 × 16 words.
+/// The transpose of 16 × 16 words.
+#[inline]
 #[target_feature(enable = "avx512f")]
-fn transpose(tile: &mut [u32]) {
-    let mut r = [_mm512_setzero_si512(); 16];
-    for (i, v) in r.iter_mut().enumerate() {
-        let from = &tile[16 * i..16 * i + 16];
-        // SAFETY: sixteen words are there.
-        *v = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
-    }
+fn transposed(mut r: [__m512i; 16]) -> [__m512i; 16] {
     let mut s = r;
     for i in 0..8 {
         s[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
@@ -162,11 +223,12 @@ fn transpose(tile: &mut [u32]) {
         s[i + 12] = _mm512_shuffle_i32x4::<0xDD>(r[i + 8], r[i + 12]);
     }
     for i in 0..4 {
-        store(tile, i, _mm512_shuffle_i32x4::<0x88>(s[i], s[i + 8]));
-        store(tile, i + 8, _mm512_shuffle_i32x4::<0xDD>(s[i], s[i + 8]));
-        store(tile, i + 4, _mm512_shuffle_i32x4::<0x88>(s[i + 4], s[i + 12]));
-        store(tile, i + 12, _mm512_shuffle_i32x4::<0xDD>(s[i + 4], s[i + 12]));
+        r[i] = _mm512_shuffle_i32x4::<0x88>(s[i], s[i + 8]);
+        r[i + 8] = _mm512_shuffle_i32x4::<0xDD>(s[i], s[i + 8]);
+        r[i + 4] = _mm512_shuffle_i32x4::<0x88>(s[i + 4], s[i + 12]);
+        r[i + 12] = _mm512_shuffle_i32x4::<0xDD>(s[i + 4], s[i + 12]);
     }
+    r
 }
 
 #[cfg(test)]
