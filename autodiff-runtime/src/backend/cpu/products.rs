@@ -148,7 +148,7 @@ fn sparse_transposed<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, isa: Isa, ran
         for r in 0..pattern.offsets.len() - 1 {
             let all = pattern.range(r, r + 1);
             let columns = &pattern.columns[all.clone()];
-            let [from, to_end] = [range.start, range.end].map(|c| below(isa, columns, c as u32));
+            let [from, to_end] = below(isa, columns, [range.start as u32, range.end as u32]);
             let here = all.start + from..all.start + to_end;
             let entries = Entries { values: &values[here.clone()], rows: &pattern.columns[here] };
             let at = r * p.dense_step[0] + c * p.dense_step[1];

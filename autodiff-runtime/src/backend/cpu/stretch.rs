@@ -1,7 +1,7 @@
 //! Runs the compiled stretches of a kernel on a tile: row by row, in pieces short enough for sums in single precision.
 #![allow(unsafe_code, reason = "numbers of a row are read through pointers whose range was checked for all rows")]
 
-use super::jit::{Array, Frame, Number, Stretch, Target};
+use super::jit::{Array, Frame, Number, Over, Stretch, Target};
 use super::lanes::Lanes;
 use super::tiles::{Block, Tile};
 use crate::plan::Reg;
@@ -26,6 +26,8 @@ enum Lies {
     InTile,
     /// Like the rows of the kernel.
     InRows,
+    /// One number for each row of the kernel.
+    ByRow,
     /// Like the non-zeros of the pattern.
     InPattern,
 }
@@ -67,15 +69,17 @@ impl<E: Lanes> Block<'_, E> {
         found: Option<(usize, usize)>,
         frame: &mut Frame,
     ) {
-        for r in 0..if s.flat { 1 } else { tile.rows } {
-            let run = match (s.sparse, s.flat) {
-                (true, _) => tile.row_range(r),
-                (_, true) => 0..tile.len(),
-                _ => r * tile.cols..(r + 1) * tile.cols,
+        let all_at_once = s.flat || s.over == Over::Rows;
+        for r in 0..if all_at_once { 1 } else { tile.rows } {
+            let run = match s.over {
+                Over::NonZeros => tile.row_range(r),
+                Over::Rows => 0..tile.rows,
+                Over::Elements if s.flat => 0..tile.len(),
+                Over::Elements => r * tile.cols..(r + 1) * tile.cols,
             };
             let row = tile.row + r;
             let (at, first) = found.unwrap_or_else(|| {
-                let last = if s.flat { tile.row + tile.rows } else { row + 1 };
+                let last = if all_at_once { tile.row + tile.rows } else { row + 1 };
                 let n = s.arrays.len() + s.numbers.len();
                 self.places_of(s, row..last, &mut frame.places[..n]);
                 (0, row)
@@ -85,6 +89,7 @@ impl<E: Lanes> Block<'_, E> {
                 let from = match p.lies {
                     Lies::InTile => run.start,
                     Lies::InRows => (row - first) * p.per_row + tile.col,
+                    Lies::ByRow => row - first,
                     Lies::InPattern => tile.range.start + run.start,
                 };
                 *to = p.at.wrapping_add(from);
@@ -157,10 +162,13 @@ impl<E: Lanes> Block<'_, E> {
             Array::Read(m) | Array::Write(m) => {
                 let write = matches!(a, Array::Write(_));
                 let m = &k.mems[m as usize];
-                if m.sparse || (s.sparse && write) {
+                if m.sparse || (s.over == Over::NonZeros && write) {
                     let all = k.pattern.map_or(0..0, |p| self.mem.pattern(p.index()).range(rows.start, rows.end));
                     let at = self.mem.address(m.slot, 0, all.end);
                     (at, 0, Lies::InPattern)
+                } else if s.over == Over::Rows {
+                    let from = if write { rows.start } else { self.offset(&m.outer, rows.start) };
+                    (self.mem.address(m.slot, from, rows.len()), 1, Lies::ByRow)
                 } else {
                     let per_row = if write || s.flat { k.cols } else { step(&m.outer) };
                     let from = if write { rows.start * k.cols } else { self.offset(&m.outer, rows.start) };

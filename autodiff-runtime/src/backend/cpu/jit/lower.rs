@@ -2,7 +2,7 @@
 
 use super::assemble::{Accumulation, assemble};
 use super::vops::{Fused, In, Line, V, Vop, has_form};
-use super::{Array, N_POINTERS, N_SPLATS, N_SUMS, Number, Stage, Stretch, Target};
+use super::{Array, N_POINTERS, N_SPLATS, N_SUMS, Number, Over, Stage, Stretch, Target};
 use crate::op::{Elem, ReduceKind};
 use crate::plan::{Arg, Instr, Kernel, Mem, Reg};
 use std::collections::BTreeMap;
@@ -14,27 +14,27 @@ pub(super) fn stages(k: &Kernel) -> (Vec<Stage>, Vec<u8>) {
     let mut code = vec![];
     let mut at = 0;
     while at < k.instrs.len() {
-        let Some(sparse) = compiles(k, &k.instrs[at]) else {
+        let Some(over) = compiles(k, &k.instrs[at]) else {
             list.push(Stage::Instr(at));
             at += 1;
             continue;
         };
         let mut end = at + 1;
         while end < k.instrs.len()
-            && compiles(k, &k.instrs[end]) == Some(sparse)
-            && !reads_row_of(&k.instrs[at..end], &k.instrs[end])
+            && compiles(k, &k.instrs[end]) == Some(over)
+            && (over == Over::Rows || !reads_row_of(&k.instrs[at..end], &k.instrs[end]))
         {
             end += 1;
         }
-        compile(k, at..end, sparse, &mut list, &mut code);
+        compile(k, at..end, over, &mut list, &mut code);
         at = end;
     }
     (list, code)
 }
 
 /// Compiles a range; in halves if one function cannot hold it.
-fn compile(k: &Kernel, range: Range<usize>, sparse: bool, list: &mut Vec<Stage>, code: &mut Vec<u8>) {
-    if let Some((mut stretch, bytes)) = Lowering::new(k, range.clone(), sparse).finish() {
+fn compile(k: &Kernel, range: Range<usize>, over: Over, list: &mut Vec<Stage>, code: &mut Vec<u8>) {
+    if let Some((mut stretch, bytes)) = Lowering::new(k, range.clone(), over).finish() {
         code.resize(code.len().next_multiple_of(64), 0xCC);
         stretch.code = code.len();
         code.extend(bytes);
@@ -43,8 +43,8 @@ fn compile(k: &Kernel, range: Range<usize>, sparse: bool, list: &mut Vec<Stage>,
         list.push(Stage::Instr(range.start));
     } else {
         let middle = range.start + range.len() / 2;
-        compile(k, range.start..middle, sparse, list, code);
-        compile(k, middle..range.end, sparse, list, code);
+        compile(k, range.start..middle, over, list, code);
+        compile(k, middle..range.end, over, list, code);
     }
 }
 
@@ -54,16 +54,18 @@ fn reads_row_of(before: &[Instr], i: &Instr) -> bool {
     before.iter().filter_map(Instr::writes).any(|w| matches!(w, Reg::Row(_)) && rows.contains(&w))
 }
 
-/// Whether an instruction can be part of a stretch, and if so, whether of one over the non-zeros.
-fn compiles(k: &Kernel, i: &Instr) -> Option<bool> {
+/// Whether an instruction can be part of a stretch, and if so, of one over what.
+fn compiles(k: &Kernel, i: &Instr) -> Option<Over> {
     let class = |r: &Reg| match r {
-        Reg::Dense(_) => Some(false),
-        Reg::Sparse(_) => Some(true),
-        Reg::Row(_) => None,
+        Reg::Dense(_) => Over::Elements,
+        Reg::Sparse(_) => Over::NonZeros,
+        Reg::Row(_) => Over::Rows,
     };
+    let elements_or_non_zeros = |r: &Reg| Some(class(r)).filter(|over| *over != Over::Rows);
     match i {
-        Instr::Elem { f, to, .. } => class(to).filter(|_| has_form(*f)),
-        Instr::Copy { to, .. } | Instr::Repeat { to, from: Arg::Reg(_) } => class(to),
+        Instr::Elem { f, to, .. } => Some(class(to)).filter(|_| has_form(*f)),
+        Instr::Copy { to, .. } => Some(class(to)),
+        Instr::Repeat { to, from: Arg::Reg(_) } => elements_or_non_zeros(to),
         Instr::Load { to, mem } => {
             let m = &k.mems[*mem as usize];
             let fits = match to {
@@ -71,14 +73,17 @@ fn compiles(k: &Kernel, i: &Instr) -> Option<bool> {
                 Reg::Sparse(_) => m.sparse || m.col == 0,
                 Reg::Row(_) => false,
             };
-            class(to).filter(|_| fits && !m.index)
+            Some(class(to)).filter(|_| fits && !m.index)
         }
-        Instr::RowReduce { kind: ReduceKind::Sum | ReduceKind::Max, sparse, .. } => Some(*sparse),
+        Instr::RowReduce { kind: ReduceKind::Sum | ReduceKind::Max, sparse, .. } => {
+            Some(if *sparse { Over::NonZeros } else { Over::Elements })
+        }
         Instr::Accumulate { acc, class: c, .. } => {
             let a = &k.accumulators[*acc as usize];
-            class(c).filter(|sparse| a.scalar || (!sparse && a.col == 1))
+            elements_or_non_zeros(c)
+                .filter(|over| a.scalar || (*over == Over::Elements && a.col == 1))
         }
-        Instr::Store { class: c, .. } => class(c),
+        Instr::Store { class: c, .. } => Some(class(c)),
         _ => None,
     }
 }
@@ -101,9 +106,9 @@ struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(k: &'a Kernel, range: Range<usize>, sparse: bool) -> Self {
+    fn new(k: &'a Kernel, range: Range<usize>, over: Over) -> Self {
         let (arrays, numbers, targets) = (vec![], vec![], vec![]);
-        let out = Stretch { code: 0, pool: vec![], sparse, flat: false, arrays, numbers, targets };
+        let out = Stretch { code: 0, pool: vec![], over, flat: false, arrays, numbers, targets };
         Self { k, range, line: Line::new(), values: BTreeMap::new(), loads: vec![], out, sums: vec![] }
     }
 
@@ -177,7 +182,7 @@ impl<'a> Lowering<'a> {
             Number::Row(_) => false,
             Number::Mem(m) => self.k.mems[*m as usize].outer.iter().all(|s| *s == 0),
         };
-        !self.out.sparse
+        self.out.over == Over::Elements
             && self.out.arrays.iter().all(contiguous)
             && self.out.numbers.iter().all(same)
             && self.out.targets.iter().all(|t| matches!(t, Target::Total(_)))
@@ -211,7 +216,8 @@ impl<'a> Lowering<'a> {
 
     fn memory(&mut self, m: u16) -> In {
         let mem = &self.k.mems[m as usize];
-        let repeated = !mem.sparse && mem.col == 0;
+        let by_row = self.out.over == Over::Rows && self.k.tile_rows > 1 && mem.outer.iter().any(|s| *s > 0);
+        let repeated = !mem.sparse && mem.col == 0 && !by_row;
         if repeated { self.number(Number::Mem(m)) } else { self.load(Array::Read(m)) }
     }
 
@@ -219,7 +225,7 @@ impl<'a> Lowering<'a> {
         match a {
             Arg::Const(c) => Lazy::Is(self.line.number(c as f32)),
             Arg::Mem(m) => Lazy::Is(self.memory(m)),
-            Arg::Reg(Reg::Row(r)) => Lazy::Is(self.number(Number::Row(r))),
+            Arg::Reg(Reg::Row(r)) if self.out.over != Over::Rows => Lazy::Is(self.number(Number::Row(r))),
             Arg::Reg(r) => match self.values.get(&r) {
                 Some(v) => *v,
                 None => Lazy::Is(self.load(Array::Reg(r))),

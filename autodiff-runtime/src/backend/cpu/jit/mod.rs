@@ -91,13 +91,24 @@ pub(super) enum Target {
     Total(u16),
 }
 
+/// What a stretch runs over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Over {
+    /// The elements of a tile.
+    Elements,
+    /// Its non-zeros.
+    NonZeros,
+    /// Its rows.
+    Rows,
+}
+
 /// One compiled stretch of a kernel.
 #[derive(Debug)]
 pub(super) struct Stretch {
     code: usize,
     pool: Vec<f32>,
-    /// Whether it runs over the non-zeros instead of the elements.
-    pub sparse: bool,
+    /// What it runs over.
+    pub over: Over,
     /// Whether the rows of a tile are one run of elements.
     pub flat: bool,
     pub arrays: Vec<Array>,

@@ -7,9 +7,9 @@ mod special_f32;
 
 pub(super) use rows::Entries;
 
-/// How many of some increasing numbers lie below a bound.
-pub(super) fn below(isa: Isa, of: &[u32], bound: u32) -> usize {
-    rows::below(isa, of, bound)
+/// How many of some increasing numbers lie below each of two bounds.
+pub(super) fn below(isa: Isa, of: &[u32], bounds: [u32; 2]) -> [usize; 2] {
+    rows::below(isa, of, bounds)
 }
 
 use crate::element::Element;

@@ -236,23 +236,36 @@ unsafe fn pick_v4(dst: &mut [f32], from: &[f32], at: &[u32]) {
     }
 }
 
-/// How many of some increasing numbers lie below a bound.
-pub(super) fn below(isa: Isa, of: &[u32], bound: u32) -> usize {
+/// How many of some increasing numbers lie below each of two bounds.
+pub(super) fn below(isa: Isa, of: &[u32], bounds: [u32; 2]) -> [usize; 2] {
     /// From this length on bisection is faster.
-    const LONG: usize = 4096;
+    const LONG: usize = 1024;
     #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw")]
-        fn v4(of: &[u32], bound: u32) -> usize {
-            of.iter().map(|x| u32::from(*x < bound)).sum::<u32>() as usize
-        }
-        if isa == Isa::V4 && of.len() < LONG {
-            // SAFETY: `Isa::detect` found AVX-512.
-            return unsafe { v4(of, bound) };
-        }
+    if isa == Isa::V4 && of.len() < LONG {
+        // SAFETY: `Isa::detect` found AVX-512.
+        return unsafe { below_v4(of, bounds) };
     }
     let _ = (isa, LONG);
-    of.partition_point(|x| *x < bound)
+    bounds.map(|bound| of.partition_point(|x| *x < bound))
+}
+
+/// # Safety
+/// The processor has AVX-512 F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,popcnt")]
+unsafe fn below_v4(of: &[u32], bounds: [u32; 2]) -> [usize; 2] {
+    use std::arch::x86_64::*;
+    let bounds = bounds.map(|b| _mm512_set1_epi32(b as i32));
+    let mut counts = [0_u32; 2];
+    for part in of.chunks(16) {
+        let [lanes] = lanes::<1>(part.len());
+        // SAFETY: masked to the elements of the part.
+        let x = unsafe { _mm512_maskz_loadu_epi32(lanes, part.as_ptr().cast()) };
+        for (n, b) in counts.iter_mut().zip(bounds) {
+            *n += u32::from(_mm512_mask_cmplt_epu32_mask(lanes, x, b)).count_ones();
+        }
+    }
+    counts.map(|n| n as usize)
 }
 
 /// The lanes of each of R registers that `n` elements fill.
@@ -284,7 +297,8 @@ mod tests {
             pick_f32(Isa::detect(), &mut picked, &one, &at);
             assert!(picked.iter().zip(&at).all(|(p, k)| *p == one[*k as usize]));
             for bound in 0..3 * n as u32 + 2 {
-                assert_eq!(below(Isa::detect(), &at, bound), below(Isa::Base, &at, bound));
+                let bounds = [bound / 2, bound];
+                assert_eq!(below(Isa::detect(), &at, bounds), below(Isa::Base, &at, bounds));
             }
         }
     }
