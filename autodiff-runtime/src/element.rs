@@ -12,9 +12,11 @@ pub trait Element: Copy + Send + Sync + PartialOrd + std::fmt::Debug + Default +
 
 impl Element for f32 {
     const NAME: &'static str = "f32";
+    #[inline]
     fn from_f64(x: f64) -> Self {
         x as f32
     }
+    #[inline]
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
@@ -22,9 +24,11 @@ impl Element for f32 {
 
 impl Element for f64 {
     const NAME: &'static str = "f64";
+    #[inline]
     fn from_f64(x: f64) -> Self {
         x
     }
+    #[inline]
     fn to_f64(self) -> f64 {
         self
     }

@@ -3,6 +3,7 @@
 use crate::element::Element;
 use crate::graph::Origin;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names the randomness of one run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,16 +37,26 @@ pub enum Feed<'a, E> {
 }
 
 /// Values kept from run to run, by name: parameters, running statistics, optimiser moments.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Variables<E> {
     names: BTreeMap<String, usize>,
     values: Vec<Vec<E>>,
+    layout: u64,
 }
+
+impl<E: PartialEq> PartialEq for Variables<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names && self.values == other.values
+    }
+}
+
+/// Layouts that were given out.
+static LAYOUTS: AtomicU64 = AtomicU64::new(1);
 
 impl<E: Element> Variables<E> {
     /// No variables.
     pub fn new() -> Self {
-        Self { names: BTreeMap::new(), values: vec![] }
+        Self { names: BTreeMap::new(), values: vec![], layout: 0 }
     }
 
     /// Sets a variable (row-major in its axis order), adding it if new.
@@ -55,6 +66,7 @@ impl<E: Element> Variables<E> {
             None => {
                 self.names.insert(name.to_owned(), self.values.len());
                 self.values.push(value);
+                self.layout = LAYOUTS.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -67,6 +79,11 @@ impl<E: Element> Variables<E> {
     /// Names and values, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[E])> {
         self.names.iter().map(|(n, &s)| (n.as_str(), self.values[s].as_slice()))
+    }
+
+    /// A number of the names and their slots: stores with the same number have the same. It is no measure of equality.
+    pub fn layout(&self) -> u64 {
+        self.layout
     }
 
     /// A number that stays valid for [`Variables::slot`] as long as no variable is added before it (they never are).

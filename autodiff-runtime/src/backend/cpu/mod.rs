@@ -10,6 +10,8 @@ mod memory;
 mod pool;
 mod products;
 mod run;
+#[cfg(target_arch = "x86_64")]
+mod slim;
 mod stretch;
 mod tiles;
 mod walk;

@@ -21,6 +21,9 @@ pub(super) struct Prepared<E> {
     plan: Plan,
     limits: Vec<usize>,
     isa: Isa,
+    /// Whether kernels are machine code, and products go the fast ways.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "there are none elsewhere"))]
+    compiled: bool,
     pool: Pool,
     memory: Memory<E>,
     reals: Aligned<E>,
@@ -35,8 +38,9 @@ pub(super) struct Prepared<E> {
     partials: Partials<E>,
     /// Results of indices as reals; empty for the others.
     converted: Vec<Vec<E>>,
-    /// Slot in the store of each variable.
+    /// Slot in the store of each variable, and the layout of the store in which they were found.
     stored: Vec<usize>,
+    layout: Option<u64>,
     /// Seconds that each step of the last run took.
     seconds: Vec<f64>,
 }
@@ -83,6 +87,7 @@ impl<E: Lanes> Prepared<E> {
             stages: stages.collect(),
             limits: index_limits(&step.graph),
             isa,
+            compiled: compile,
             pool: Pool::new(threads),
             memory: Memory::default(),
             nonzeros: vec![vec![]; plan.slots.len()],
@@ -90,6 +95,7 @@ impl<E: Lanes> Prepared<E> {
             partials,
             converted: converted.collect(),
             stored: vec![],
+            layout: None,
             seconds: vec![0.0; plan.steps.len()],
             reals,
             indices,
@@ -101,6 +107,13 @@ impl<E: Lanes> Prepared<E> {
     /// Finds the variables, adding moments that are missing.
     fn bind_variables(&mut self, variables: &mut Variables<E>) -> Result<(), RunError> {
         let g = &self.plan.graph;
+        if self.layout == Some(variables.layout()) {
+            let mut both = g.variables().iter().zip(&self.stored);
+            if both.all(|(decl, s)| variables.slot(*s).len() == g.n_elements(&decl.axes)) {
+                return Ok(());
+            }
+        }
+        self.layout = None;
         self.stored.clear();
         for decl in g.variables() {
             let expected = g.n_elements(&decl.axes);
@@ -114,6 +127,7 @@ impl<E: Lanes> Prepared<E> {
                 _ => return Err(RunError::Variable { name: decl.name.clone(), expected, found }),
             }
         }
+        self.layout = Some(variables.layout());
         Ok(())
     }
 
@@ -187,6 +201,10 @@ impl<E: Lanes> Prepared<E> {
                 combine(self.isa, k, mem, &self.partials, pool);
             }
             Step::Product(p) => {
+                #[cfg(target_arch = "x86_64")]
+                if self.compiled && super::slim::multiply(p, mem, pool) {
+                    return;
+                }
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 if self.unit.as_ref().is_some_and(|u| u.multiply(p, mem, pool)) {
                     return;

@@ -1,5 +1,8 @@
 //! Runs the compiled stretches of a kernel on a tile: row by row, in pieces short enough for sums in single precision.
-#![allow(unsafe_code, reason = "numbers of a row are read through pointers whose range was checked for all rows")]
+#![allow(
+    unsafe_code,
+    reason = "numbers of a row are read through pointers whose range was checked for all rows"
+)]
 
 use super::jit::{Array, Frame, Number, Over, Stretch, Target};
 use super::lanes::Lanes;
@@ -163,7 +166,8 @@ impl<E: Lanes> Block<'_, E> {
                 let write = matches!(a, Array::Write(_));
                 let m = &k.mems[m as usize];
                 if m.sparse || (s.over == Over::NonZeros && write) {
-                    let all = k.pattern.map_or(0..0, |p| self.mem.pattern(p.index()).range(rows.start, rows.end));
+                    let all =
+                        k.pattern.map_or(0..0, |p| self.mem.pattern(p.index()).range(rows.start, rows.end));
                     let at = self.mem.address(m.slot, 0, all.end);
                     (at, 0, Lies::InPattern)
                 } else if s.over == Over::Rows {

@@ -80,8 +80,7 @@ fn compiles(k: &Kernel, i: &Instr) -> Option<Over> {
         }
         Instr::Accumulate { acc, class: c, .. } => {
             let a = &k.accumulators[*acc as usize];
-            elements_or_non_zeros(c)
-                .filter(|over| a.scalar || (*over == Over::Elements && a.col == 1))
+            elements_or_non_zeros(c).filter(|over| a.scalar || (*over == Over::Elements && a.col == 1))
         }
         Instr::Store { class: c, .. } => Some(class(c)),
         _ => None,

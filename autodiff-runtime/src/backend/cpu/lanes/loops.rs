@@ -339,7 +339,9 @@ mod single {
         m::exp::<FMA>(x)
     }
 
-    use super::super::rows::{add_at_f32 as add_at, add_to_rows_f32 as to_rows, pick_f32 as pick, sum_rows_f32 as rows};
+    use super::super::rows::{
+        add_at_f32 as add_at, add_to_rows_f32 as to_rows, pick_f32 as pick, sum_rows_f32 as rows,
+    };
 
     shared!(f32, true, unary, exp, rare, rows, to_rows, add_at, pick);
 }

@@ -187,9 +187,8 @@ fn by_pairs(p: Part<'_>, tiles: &mut [u32]) {
 fn split(mut a: __m512, mut b: __m512, row: usize, tiles: &mut [u32]) {
     let (half, upper) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xFFFF_0000_u32 as i32));
     // Halves of words: the first operand's upper ones go to the lower ones of the second's.
-    let join = |x: __m512i, y: __m512i| {
-        _mm512_ternarylogic_epi32::<0xF8>(_mm512_srli_epi32::<16>(x), y, upper)
-    };
+    let join =
+        |x: __m512i, y: __m512i| _mm512_ternarylogic_epi32::<0xF8>(_mm512_srli_epi32::<16>(x), y, upper);
     for part in 0..2 {
         let near = |x: __m512| _mm512_add_epi32(_mm512_castps_si512(x), half);
         let (x, y) = (near(a), near(b));
