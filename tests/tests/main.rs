@@ -11,6 +11,7 @@ mod mutants;
 mod noise;
 mod parity;
 mod parts;
+mod plans;
 mod primitives;
 mod programs;
 mod run;

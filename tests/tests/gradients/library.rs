@@ -23,7 +23,8 @@ fn settings(c: &Compiled) -> Vec<Vec<(String, String)>> {
     all
 }
 
-fn statistics(c: &Compiled, b: &Bound) -> BTreeMap<String, Vec<f64>> {
+/// The statistics of made-up data.
+pub fn statistics(c: &Compiled, b: &Bound) -> BTreeMap<String, Vec<f64>> {
     let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: b.n_rows };
     let l = crate::lowered(c, b, &request);
     let made = Made::new(c, b, &l, &BTreeMap::new(), 0.0);

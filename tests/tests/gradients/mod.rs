@@ -2,8 +2,8 @@
 //! plain evaluator. The three share no derivative.
 
 mod families;
-mod library;
-mod made;
+pub mod library;
+pub mod made;
 
 use autodiff_runtime::backend::Backend;
 use autodiff_runtime::backend::cpu::CpuBackend;
