@@ -1,7 +1,8 @@
 //! Where the time of a training step goes, for any model of the library on any data.
 //!
 //! `cargo run --release -p svic-benches --example profile -- MODEL FILE [THREADS] [NAME=VALUE …]`: the steps of the plan
-//! with the 10 % quantile and the median of their times over minibatches of one epoch, repeated.
+//! with the 10 % quantile and the median of their times over minibatches of one epoch, repeated; how long it takes from
+//! the file as read to the first step's end; and how long each output takes for all cells, written to memory.
 #![allow(clippy::print_stdout, reason = "an example reports to its user")]
 
 use autodiff_runtime::{Feed, StepKey};
@@ -27,12 +28,15 @@ fn main() -> Result<(), svi::Error> {
         return Ok(());
     };
     let threads = rest.first().and_then(|a| a.parse().ok()).unwrap_or(2);
+    let begin = Instant::now();
     let mut model = svi::compile_file(name)?;
     for (name, value) in rest.iter().filter_map(|a| a.split_once('=')) {
         model = model.set(name, value)?;
     }
+    let compiled = begin.elapsed();
     let adata = svi::anndata::AnnData::open(file.as_ref())?;
     let (model, data) = model.bind(&adata, &svi::Binds::new())?.into_parts();
+    let ready = Instant::now();
     let options = FitOptions { epochs: Some(0), threads: Some(threads), ..FitOptions::default() };
     let fit = Fit::new(model, data, &options)?.run(&options)?;
     let trained = fit.trained();
@@ -47,6 +51,7 @@ fn main() -> Result<(), svi::Error> {
     let gatherer = Gatherer::new(&fit.data().data, &trained.stats, &step.lowered);
     let mut batch = Minibatch::default();
     let (mut whole, mut gather) = (vec![], vec![]);
+    let mut first = None;
     let mut parts: Vec<Vec<f64>> = vec![];
     let full: Vec<_> = ranges.into_iter().filter(|r| r.len() == n_batch).collect();
     for i in 0..WARM + STEPS {
@@ -62,6 +67,7 @@ fn main() -> Result<(), svi::Error> {
             println!("step {i}: {error}");
             return Ok(());
         }
+        first.get_or_insert_with(|| ready.elapsed() + compiled);
         whole.push(begin.elapsed().as_secs_f64() * 1e6);
         parts.push(step.exe.timings().iter().map(|t| t.0 * 1e6).collect());
     }
@@ -81,6 +87,17 @@ fn main() -> Result<(), svi::Error> {
         let late = || times.iter().skip(WARM).copied().collect();
         let [low, mid, high] = [0.1, 0.5, 0.9].map(|q| quantile(late(), q));
         println!("{what}: 10 % {low:.1}, median {mid:.1}, 90 % {high:.1} µs");
+    }
+    if let Some(first) = first {
+        println!(
+            "compiling, and from bound data to the end of the first step: {:.1} ms",
+            first.as_secs_f64() * 1e3
+        );
+    }
+    for info in fit.trained().model.compiled().outputs() {
+        let begin = Instant::now();
+        let n = fit.output(&info.name)?.values.len();
+        println!("output `{}`, {n} numbers: {:.3} s", info.name, begin.elapsed().as_secs_f64());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::buffers::{Life, place};
 use super::emit::{Context, emit};
 use super::facts::{Facts, note};
+use super::follow::followers;
 use super::legal::legalise;
 use super::product::{plan_dense, plan_sparse, sparse_side};
 use super::sparsity::Sparsity;
@@ -117,6 +118,9 @@ impl<'a> Builder<'a> {
             let unit = self.units.of[self.units.source(l).index()];
             (at(l), unit.map_or(0, |u| self.rank[u] + 1))
         });
+        let mut kept: Vec<SlotId> = outputs.iter().map(|o| o.1).collect();
+        kept.extend(self.commits.iter().map(|c| c.1));
+        let followers = followers(&steps, &self.slots, &kept, loss.map(|l| l.1));
         let facts = Facts::of(self.g, self.sparsity, self.units, &self.slots, &steps, arena);
         Plan {
             graph: self.g.clone(),
@@ -124,6 +128,7 @@ impl<'a> Builder<'a> {
             steps,
             outputs,
             commits: self.commits,
+            followers,
             loss,
             arena,
             notes,

@@ -122,7 +122,8 @@ impl Plan {
             Step::Lookup(_) => "lookup".into(),
             Step::Draw(_) => "draw".into(),
         };
-        format!("{what}: {}", self.notes[step])
+        let then = self.followers[step].map_or(String::new(), |j| format!(" then {j} block by block"));
+        format!("{what}{then}: {}", self.notes[step])
     }
 }
 

@@ -10,6 +10,7 @@ mod buffers;
 mod build;
 mod emit;
 mod facts;
+mod follow;
 mod kernel;
 mod layout;
 mod legal;
@@ -103,6 +104,8 @@ pub struct Plan {
     pub outputs: Vec<(String, SlotId)>,
     /// Variables to be copied from a slot after all steps.
     pub commits: Vec<(VariableId, SlotId)>,
+    /// For each product, the later kernel that may take its result block by block.
+    pub followers: Vec<Option<usize>>,
     /// The scalar to be checked, and after how many steps.
     pub loss: Option<(SlotId, usize)>,
     /// Elements of the arena of reals and of the arena of indices.

@@ -69,6 +69,6 @@ impl Space {
         let tiles = n_rows.div_ceil(self.tile_rows) * self.cols.div_ceil(self.tile_cols);
         let work = n_rows * self.cols * n_instrs.max(1);
         let most = if n_partial > 1 << 12 { 8 } else { 16 };
-        work.div_ceil(1 << 16).min(most).min(tiles).max(1)
+        work.div_ceil(1 << 18).min(most).min(tiles).max(1)
     }
 }

@@ -7,6 +7,9 @@ use super::pool::Pool;
 use crate::plan::{Product, SparseProduct};
 use std::ops::Range;
 
+/// What follows on a range of a result's elements, by a worker.
+pub(super) type Then<'a> = dyn Fn(Range<usize>, usize) + Sync + 'a;
+
 /// Parts of one product: about this many in all, each with its own rows and columns of the result.
 const N_PARTS: usize = 8;
 
@@ -95,13 +98,23 @@ fn multiply<E: Lanes>(p: &Product, mem: &Memory<E>, size: [usize; 3], at: [usize
 }
 
 /// Runs a product with a sparse factor: each block does some rows of the result.
-pub(super) fn sparse<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, pool: &Pool, isa: Isa) {
+/// `then` is called with each range of a transposed product's elements when it is there.
+pub(super) fn sparse<E: Lanes>(
+    p: &SparseProduct,
+    mem: &Memory<E>,
+    pool: &Pool,
+    isa: Isa,
+    then: Option<&Then<'_>>,
+) {
     let rows = p.size[0];
     let n_blocks = rows.div_ceil(8).min(16);
-    pool.run(n_blocks, &|block, _| {
+    pool.run(n_blocks, &|block, worker| {
         let range = block * rows / n_blocks..(block + 1) * rows / n_blocks;
         if p.transposed {
-            sparse_transposed(p, mem, isa, range);
+            sparse_transposed(p, mem, isa, range.clone());
+            if let Some(then) = then {
+                then(range.start * p.size[1]..range.end * p.size[1], worker);
+            }
         } else {
             sparse_rows(p, mem, isa, range);
         }

@@ -41,8 +41,10 @@ pub(super) struct Prepared<E> {
     /// Slot in the store of each variable, and the layout of the store in which they were found.
     stored: Vec<usize>,
     layout: Option<u64>,
-    /// Seconds that each step of the last run took.
+    /// Seconds that each step of the last run took; 0 for a kernel that ran with its product.
     seconds: Vec<f64>,
+    /// Whether each step of this run was done with an earlier one.
+    early: Vec<bool>,
 }
 
 impl<E: Lanes> Prepared<E> {
@@ -97,6 +99,7 @@ impl<E: Lanes> Prepared<E> {
             stored: vec![],
             layout: None,
             seconds: vec![0.0; plan.steps.len()],
+            early: vec![false; plan.steps.len()],
             reals,
             indices,
             step,
@@ -176,8 +179,14 @@ impl<E: Lanes> Prepared<E> {
     fn execute(&mut self, key: StepKey) -> Result<(), NotFinite> {
         self.check_loss(0)?;
         let mut begin = Instant::now();
+        self.early.fill(false);
         for (i, step) in self.plan.steps.iter().enumerate() {
-            self.one(i, step, key);
+            if !self.early[i]
+                && self.one(i, step, key)
+                && let Some(j) = self.plan.followers[i]
+            {
+                self.early[j] = true;
+            }
             let end = Instant::now();
             self.seconds[i] = (end - begin).as_secs_f64();
             begin = end;
@@ -186,12 +195,31 @@ impl<E: Lanes> Prepared<E> {
         Ok(())
     }
 
-    fn one(&self, i: usize, step: &Step, key: StepKey) {
+    /// The kernel that follows a product block by block, if it is compiled to one pass.
+    fn follower(&self, i: usize) -> Option<(&Kernel, &Stages)> {
+        let j = self.plan.followers[i]?;
+        match (&self.plan.steps[j], &self.stages[j]) {
+            (Step::Kernel(k), Some(stages)) if stages.is_one_pass() => Some((k, stages)),
+            _ => None,
+        }
+    }
+
+    /// Runs a step; whether its follower was run with it.
+    fn one(&self, i: usize, step: &Step, key: StepKey) -> bool {
         let (mem, pool) = (&self.memory, &self.pool);
+        let follower = self.follower(i).map(|(k, stages)| {
+            let sizes = sizes(k);
+            move |range: std::ops::Range<usize>, worker: usize| {
+                let (isa, kernel) = (self.isa, k);
+                let (scratch, partials) = (&self.scratch[worker], &self.partials);
+                Block { isa, kernel, stages, sizes, mem, scratch, partials, index: 0 }.columns(range);
+            }
+        });
+        let then = follower.as_ref().map(|f| -> &products::Then<'_> { f });
         let index = |s: SlotId| self.plan.slots[s.index()].dtype == Dtype::Index;
         match step {
             Step::Kernel(k) => {
-                let Some(stages) = &self.stages[i] else { return };
+                let Some(stages) = &self.stages[i] else { return false };
                 let sizes = sizes(k);
                 pool.run(k.n_blocks, &|index, worker| {
                     let scratch = &self.scratch[worker];
@@ -203,20 +231,24 @@ impl<E: Lanes> Prepared<E> {
             Step::Product(p) => {
                 #[cfg(target_arch = "x86_64")]
                 if self.compiled && super::slim::multiply(p, mem, pool) {
-                    return;
+                    return false;
                 }
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                if self.unit.as_ref().is_some_and(|u| u.multiply(p, mem, pool)) {
-                    return;
+                if let Some(ran) = self.unit.as_ref().and_then(|u| u.multiply(p, mem, pool, then)) {
+                    return ran;
                 }
                 products::dense(p, mem, pool);
             }
-            Step::SparseProduct(p) => products::sparse(p, mem, pool, self.isa),
+            Step::SparseProduct(p) => {
+                products::sparse(p, mem, pool, self.isa, then);
+                return then.is_some();
+            }
             Step::Reduce(r) => walk::reduce(r, mem, pool),
             Step::Copy(c) => walk::copy(c, index(c.to), mem, pool),
             Step::Lookup(l) => walk::lookup(l, index(l.data), mem, pool, self.isa),
             Step::Draw(d) => walk::random(d, key, mem, pool, self.isa),
         }
+        false
     }
 
     /// Once the loss is there, whether it is finite.

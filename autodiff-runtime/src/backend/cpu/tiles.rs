@@ -124,6 +124,13 @@ impl<'a, E: Lanes> Block<'a, E> {
         }
     }
 
+    /// Some columns of a kernel with one row that is one pass.
+    pub fn columns(&self, cols: Range<usize>) {
+        let mut frame = Frame::new();
+        let found = self.find_places(0..1, &mut frame).then_some(0);
+        self.one_tile(0, 1, cols, found, &mut frame);
+    }
+
     /// All stages on one tile; `found` is the row from which the places in the frame are seen.
     fn one_tile(&self, row: usize, rows: usize, cols: Range<usize>, found: Option<usize>, frame: &mut Frame) {
         let tile = self.tile(row, rows, cols.start, cols.len());

@@ -13,6 +13,7 @@ mod pack;
 
 use super::memory::{Aligned, Memory};
 use super::pool::Pool;
+use super::products::Then;
 use crate::element::Element;
 use crate::plan::Product;
 use pack::{BLOCK, DEPTH, Part, pack, words};
@@ -107,9 +108,16 @@ impl Unit {
         })
     }
 
-    /// Runs a product, if it is one for the unit.
-    pub fn multiply<E: Element>(&self, p: &Product, mem: &Memory<E>, pool: &Pool) -> bool {
-        let Some(shape) = Shape::of(p) else { return false };
+    /// Runs a product, if it is one for the unit. If it is cut into rows, `then` is called with each range of elements when
+    /// it is there; whether that was so is the result.
+    pub fn multiply<E: Element>(
+        &self,
+        p: &Product,
+        mem: &Memory<E>,
+        pool: &Pool,
+        then: Option<&Then<'_>>,
+    ) -> Option<bool> {
+        let shape = Shape::of(p)?;
         let [m, n, k] = shape.size;
         let (a, b) = (operand(mem, p, shape.swapped, m, k), operand(mem, p, !shape.swapped, n, k));
         let extent = (p.size[0] - 1) * p.c_step[0] + (p.size[1] - 1) * p.c_step[1] + 1;
@@ -118,10 +126,14 @@ impl Unit {
         let c = Target { at: c.expose_provenance(), step: c_step };
         match shape.cut {
             Cut::Columns(step) => self.by_columns(a, b, c, step, pool),
-            Cut::Rows(step) => self.by_rows(a, b, c, step, pool),
+            Cut::Rows(step) => {
+                let then = then.filter(|_| !shape.swapped);
+                self.by_rows(a, b, c, step, pool, then);
+                return Some(then.is_some());
+            }
             Cut::Depth(step) => self.by_depth(a, b, c, step, pool),
         }
-        true
+        Some(false)
     }
 
     /// Packs a factor that every block needs.
@@ -148,7 +160,15 @@ impl Unit {
         });
     }
 
-    fn by_rows(&self, a: Part<'_>, b: Part<'_>, c: Target, step: usize, pool: &Pool) {
+    fn by_rows(
+        &self,
+        a: Part<'_>,
+        b: Part<'_>,
+        c: Target,
+        step: usize,
+        pool: &Pool,
+        then: Option<&Then<'_>>,
+    ) {
         let ([m, k], n) = (a.size, b.size[0]);
         let right = self.share(b, true, pool);
         pool.run(m.div_ceil(step), &|i, worker| {
@@ -157,6 +177,9 @@ impl Unit {
             // SAFETY: as above.
             unsafe { pack(a, false, own) };
             block(own, right, [a.size[0], n, k], c.moved(i * step, 0), false);
+            if let Some(then) = then {
+                then(i * step * n..(i * step + a.size[0]) * n, worker);
+            }
         });
     }
 
