@@ -39,7 +39,7 @@ fn write(path: &Path, data: &NewAnnData) {
 }
 
 /// An array among the parameters that a simulation drew from.
-fn truth(path: &Path, parameter: &str) -> Vec<f64> {
+pub fn truth(path: &Path, parameter: &str) -> Vec<f64> {
     let adata = AnnData::open(path).expect("the simulation opens");
     let value = adata.uns(&FieldPath::Uns(vec!["svic".into()])).expect("it tells the truth");
     let part = |v: &UnsValue, name: &str| match v {

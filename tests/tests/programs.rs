@@ -97,3 +97,61 @@ fn simulated_labels_are_missing_where_the_declaration_allows() {
     assert_eq!(all, ["label_0", "label_1", "label_2", "label_3"]);
     svic(folder.path(), &["sim", "scanvi.svi", "-o", "b.h5ad", "--missing", "1.5"]).expect(2, &["from 0"]);
 }
+
+const RATES: &str = "
+# Counts of each gene around a level of its own, changed by the batch.
+dim cell, gene
+data {
+  x     : count[cell, gene]  from X
+  batch : category[cell]     from obs.batch
+}
+param level[gene]         : real init normal(1, 1)
+param effect[gene, batch] : real init normal(0, 0.5)
+param theta[gene]         : positive init normal(1, 0.5)
+model {
+  plate cell { observe x ~ NB(mean = exp(level + effect[batch]), inv_dispersion = theta) }
+}
+output {
+  rate   = exp(level + effect)  to varm.rate
+  spread = log(theta)           to var.spread
+}
+train {
+  epochs = 150
+  lr = 0.05
+}
+";
+
+/// What the data were drawn with is found again, as closely as 2,000 cells tell it.
+#[test]
+fn parameters_are_recovered_from_data_drawn_with_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("rates.svi"), RATES).expect("the program is written");
+    let sim = ["sim", "rates.svi", "-o", "sim.h5ad", "--cells", "2000", "--genes", "40", "-q"];
+    svic(folder.path(), &sim).expect(0, &[]);
+    let run = ["run", "rates.svi", "sim.h5ad", "-o", "out.h5ad", "-q", "--set", "train_size=1"];
+    svic(folder.path(), &run).expect(0, &[]);
+    let truth = |name: &str| crate::parts::truth(&folder.path().join("sim.h5ad"), name);
+    let (level, effect, theta) = (truth("level"), truth("effect"), truth("theta"));
+    let out = AnnData::open(&folder.path().join("out.h5ad")).expect("the output opens");
+    let rate = out.table(&FieldPath::Varm("rate".into())).expect("a table by gene").values;
+    let Values::Real(spread) = out.column(&FieldPath::Var("spread".into())).expect("a column").values else {
+        panic!("numbers by gene")
+    };
+    assert_eq!((rate.n_rows, rate.n_cols, spread.len()), (40, 3, 40));
+    // Standard errors by hand: a rate m is the mean of 667 counts of variance m + m²/θ; 5 of them, and what the optimiser
+    // leaves.
+    for gene in 0..40 {
+        for batch in 0..3 {
+            let mean = (level[gene] + effect[gene * 3 + batch]).exp();
+            let error = ((mean + mean * mean / theta[gene].exp()) / 667.0).sqrt();
+            let found = f64::from(rate.values[gene * 3 + batch]);
+            assert!(
+                (found - mean).abs() < 5.0 * error + 0.03 * mean,
+                "gene {gene}: {found}, not {mean} ± {error}"
+            );
+        }
+    }
+    let gaps: Vec<f64> = spread.iter().zip(&theta).map(|(a, b)| (a - b).abs()).collect();
+    let mean = gaps.iter().sum::<f64>() / 40.0;
+    assert!(mean < 0.15, "log inverse dispersions: mean gap {mean}");
+}

@@ -2,7 +2,7 @@
 
 use super::tex::{Tex, operator, text, word};
 use crate::compiled::AxisSource;
-use crate::model::{Model, TermKind, Ty};
+use crate::model::{AxisNo, Model, TermKind, Ty};
 use crate::objective::{Objective, Term};
 use crate::resolve::{GuideDef, InPlates, ModelDef, Program};
 use crate::syntax::ast::{Cond, Name, ObjectiveStmtKind, Treatment};
@@ -148,7 +148,7 @@ impl Writer<'_> {
 
     fn objective(&self) -> Vec<String> {
         let per_row: Vec<String> = self.o.terms.iter().filter(|t| t.per_row).map(|t| self.term(t)).collect();
-        let global: Vec<String> = self.o.terms.iter().filter(|t| !t.per_row).map(|t| self.term(t)).collect();
+        let global: Vec<String> = self.o.terms.iter().filter(|t| !t.per_row).map(|t| self.other(t)).collect();
         let mut lines = vec![];
         if let Some(plate) = self.m.plate.filter(|_| !per_row.is_empty()) {
             let i = self.tex.letter(self.m.axis_name(plate));
@@ -190,6 +190,21 @@ impl Writer<'_> {
             }
             _ => format!(r"+ {weight}\mathbb{{E}}_q \log p({name} \mid \cdot)"),
         }
+    }
+
+    /// A term without the minibatched plate: summed over the plates that it has, which may be taken in minibatches too.
+    fn other(&self, t: &Term) -> String {
+        let term = self.term(t);
+        let (sign, rest) = term.split_at(2);
+        let sum = |p: &AxisNo| {
+            let (name, letter) = (self.m.axis_name(*p), self.tex.letter(self.m.axis_name(*p)));
+            match self.m.train.pair.as_deref() == Some(name) {
+                true => format!(r"\frac{{M}}{{B}} \sum_{{{letter} \in \mathcal{{B}}'}} "),
+                false => format!(r"\sum_{{{letter}}} "),
+            }
+        };
+        let plates = self.m.sites[t.site].plates.iter().filter(|p| self.m.plate.is_some_and(|m| m != **p));
+        format!("{sign}{}{rest}", plates.map(sum).collect::<String>())
     }
 
     /// Free terms, as they are written.
