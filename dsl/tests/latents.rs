@@ -31,10 +31,11 @@ fn program(name: &str, sets: &[(&str, &str)]) -> Compiled {
     compiled.unwrap_or_else(|| panic!("{name}\n{}", render(&sources, &diagnostics, false)))
 }
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "autozi",
     "cellassign",
     "contrastive",
+    "decipher",
     "resolvi",
     "scanvi",
     "scvi_library",

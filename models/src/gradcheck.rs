@@ -1,11 +1,13 @@
 //! Gradients against central differences, in double precision, on data drawn from the program itself.
 //!
 //! Both sides come from the plain evaluator: one from the graph that the compiler differentiated, the other from the
-//! loss alone at two points. The same draws are used throughout, so the loss is a fixed function of the parameters.
+//! loss alone at two points. The same draws are used throughout, so the loss is a fixed function of the parameters. What
+//! stands under `stop` keeps its value while a parameter moves, as its derivative says. Draws made by rejection (Gamma,
+//! Beta, Dirichlet) have a derivative on average alone, so parameters of such laws are not compared.
 
 use crate::anndata::{Dense, Matrix};
 use crate::batch::{Buffer, Gatherer, Minibatch};
-use crate::dataset::{Dataset, FieldData};
+use crate::dataset::{Dataset, FieldData, Paired};
 use crate::engine::{BackendKind, Engine, lower, run_error};
 use crate::error::{Error, request};
 use crate::init::add_missing;
@@ -14,9 +16,11 @@ use crate::output::NamedArray;
 use crate::sim::{SimOptions, draw};
 use crate::train::compute_stats;
 use autodiff_runtime::backend::reference::evaluate;
-use autodiff_runtime::{CsrView, Feed, Graph, NodeId, StepKey, Variables};
+use autodiff_runtime::graph::Dtype;
+use autodiff_runtime::rewrite::hold;
+use autodiff_runtime::{CsrView, Feed, Graph, NodeId, Op, RandomKind, StepKey, Variables};
 use dsl::{AxisSource, Lowered, Mode, Purpose, Request, SlotKind, VariableKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Elements of one table that are compared.
 const ELEMENTS: usize = 6;
@@ -30,7 +34,7 @@ pub struct Comparison {
     pub name: String,
     /// Sizes of its axes.
     pub shape: Vec<usize>,
-    /// Number of elements compared.
+    /// Number of elements compared; 0 for parameters of laws that are drawn by rejection.
     pub compared: usize,
     /// Largest absolute gradient among all its elements.
     pub largest: f64,
@@ -63,6 +67,9 @@ fn compare(
     let engine = Engine::new(BackendKind::Cpu, Some(1))?;
     let mut options = options.clone();
     // Every axis of the data gets a size of its own unless one is given.
+    if let Some(pair) = &model.compiled().train().pair {
+        options.sizes.insert(pair.clone(), options.cells);
+    }
     for (n, axis) in model.compiled().axes().iter().enumerate().filter(|(_, a)| a.source == AxisSource::Data)
     {
         if Some(axis.name.as_str()) != model.compiled().plate() {
@@ -76,6 +83,11 @@ fn compare(
         observe(model, &mut data, array);
     }
     let mut bound = drawn.given.bound;
+    data.paired = model.compiled().train().pair.clone().map(|axis| Paired {
+        axis,
+        n_rows: options.cells,
+        fields: BTreeSet::new(),
+    });
     let observed = |name: &str| data.fields.contains_key(name);
     bound.present.extend(model.compiled().slots().iter().map(|s| s.name.clone()).filter(|n| observed(n)));
     let stats = compute_stats(&engine, model, &bound, &data, options.seed)?;
@@ -122,6 +134,7 @@ enum Wide<'a> {
     Dense(Vec<f64>),
     Csr(&'a [usize], &'a [u32], Vec<f64>),
     Index(&'a [u32]),
+    Held(Vec<u32>),
 }
 
 fn wide(buffer: &Buffer) -> Wide<'_> {
@@ -151,12 +164,20 @@ impl Point<'_> {
         let nodes: Vec<NodeId> =
             names.iter().filter_map(|n| self.graph.find_output(&format!("grad.{n}"))).collect();
         let gradients = self.evaluate(&nodes)?;
+        let by_rejection = self.of_rejected_draws();
+        self.hold_stopped()?;
+        let loss = self.evaluate(&[self.loss])?[0][0];
+        if !loss.is_finite() {
+            let text = format!("the loss is {loss} at the initial values, on data drawn from the program");
+            let help = "try another --seed; a density may be infinite there, such as the logarithm of an empty cell";
+            return Err(Error::plain(request(text).help(help)));
+        }
         let largest = |g: &[f64]| g.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         let scale = gradients.iter().map(|g| largest(g)).fold(0.0, f64::max);
         let mut rows = vec![];
         for (name, gradient) in names.iter().zip(&gradients) {
             let mut worst = 0.0f64;
-            let places = places(gradient);
+            let places = if by_rejection.contains(name) { vec![] } else { places(gradient) };
             for &i in &places {
                 let difference = (gradient[i] - self.central(name, i)?).abs();
                 let size = gradient[i].abs().max(1e-3 * scale).max(f64::MIN_POSITIVE);
@@ -169,6 +190,41 @@ impl Point<'_> {
             rows.push(Comparison { name, shape, compared, largest: largest(gradient), worst });
         }
         Ok(rows)
+    }
+
+    /// Variables that the parameters of draws by rejection depend on.
+    fn of_rejected_draws(&self) -> BTreeSet<String> {
+        let g = &self.graph;
+        let mut reaches = vec![false; g.nodes().len()];
+        for id in g.node_ids().rev() {
+            let op = &g.node(id).op;
+            if reaches[id.index()] || matches!(op, Op::Random { kind: RandomKind::LogGamma, .. }) {
+                op.operands().iter().for_each(|o| reaches[o.index()] = true);
+            }
+        }
+        let name = |id: NodeId| match g.node(id).op {
+            Op::Variable(v) if reaches[id.index()] => Some(g.variables()[v.index()].name.clone()),
+            _ => None,
+        };
+        g.node_ids().filter_map(name).collect()
+    }
+
+    /// Gives what stands under `stop` its value now, whatever the parameters are later.
+    fn hold_stopped(&mut self) -> Result<(), Error> {
+        let is_stop = |id: &NodeId| matches!(self.graph.node(*id).op, Op::Stop(_));
+        let stopped: Vec<NodeId> = self.graph.node_ids().filter(is_stop).collect();
+        let values = self.evaluate(&stopped)?;
+        let held = hold(&self.graph, &stopped);
+        for (id, values) in stopped.iter().zip(values) {
+            self.feeds.push(match self.graph.node(*id).dtype {
+                Dtype::Index => Wide::Held(values.into_iter().map(|v| v as u32).collect()),
+                Dtype::Real => Wide::Dense(values),
+            });
+        }
+        let loss = held.find_output("loss");
+        self.loss = loss.ok_or_else(|| Error::plain(request("the program has no objective")))?;
+        self.graph = held;
+        Ok(())
     }
 
     /// The derivative of the loss along one element, by central differences.
@@ -194,6 +250,7 @@ impl Point<'_> {
                 Wide::Dense(values) => Feed::Dense(values),
                 Wide::Csr(offsets, columns, values) => Feed::Csr(CsrView { offsets, columns, values }),
                 Wide::Index(codes) => Feed::Index(codes),
+                Wide::Held(codes) => Feed::Index(codes),
             })
             .collect();
         evaluate(&self.graph, wanted, &self.variables, &feeds, self.key)

@@ -2,12 +2,14 @@
 
 mod copier;
 mod factors;
+mod hold;
 mod repeats;
 mod share;
 mod simplify;
 mod softmax;
 
 pub(crate) use copier::Copier;
+pub use hold::hold;
 #[cfg(feature = "cpu")]
 pub(crate) use copier::live_nodes;
 

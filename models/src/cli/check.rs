@@ -69,8 +69,13 @@ fn gradients(args: &CheckArgs, model: &Model) -> Outcome {
     ));
     for r in &rows {
         let shape = format!("{:?}", r.shape);
-        let verdict = if r.agrees() { "" } else { "  DIFFERS" };
         let (name, n) = (&r.name, r.compared);
+        if n == 0 && !r.shape.contains(&0) {
+            let why = "of a law drawn by rejection: not compared";
+            out(&format!("{name:<width$}  {shape:<12}  {n:>8}  {:>12.3e}  {why}", r.largest));
+            continue;
+        }
+        let verdict = if r.agrees() { "" } else { "  DIFFERS" };
         out(&format!(
             "{name:<width$}  {shape:<12}  {n:>8}  {:>12.3e}  {:>12.1e}{verdict}",
             r.largest, r.worst
