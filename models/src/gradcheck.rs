@@ -27,6 +27,9 @@ const ELEMENTS: usize = 6;
 /// Half the distance of the two points, for a parameter of size one.
 const STEP: f64 = 1e-5;
 
+/// The output that every player's loss adds up to.
+const MINIMISED: &str = "minimised";
+
 /// One table of parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
@@ -169,7 +172,8 @@ impl Point<'_> {
         let loss = self.evaluate(&[self.loss])?[0][0];
         if !loss.is_finite() {
             let text = format!("the loss is {loss} at the initial values, on data drawn from the program");
-            let help = "try another --seed; a density may be infinite there, such as the logarithm of an empty cell";
+            let help =
+                "try another --seed; a density may be infinite there, such as the logarithm of an empty cell";
             return Err(Error::plain(request(text).help(help)));
         }
         let largest = |g: &[f64]| g.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
@@ -214,6 +218,7 @@ impl Point<'_> {
         let is_stop = |id: &NodeId| matches!(self.graph.node(*id).op, Op::Stop(_));
         let stopped: Vec<NodeId> = self.graph.node_ids().filter(is_stop).collect();
         let values = self.evaluate(&stopped)?;
+        self.graph.output(MINIMISED, self.loss);
         let held = hold(&self.graph, &stopped);
         for (id, values) in stopped.iter().zip(values) {
             self.feeds.push(match self.graph.node(*id).dtype {
@@ -221,7 +226,7 @@ impl Point<'_> {
                 Dtype::Real => Wide::Dense(values),
             });
         }
-        let loss = held.find_output("loss");
+        let loss = held.find_output(MINIMISED);
         self.loss = loss.ok_or_else(|| Error::plain(request("the program has no objective")))?;
         self.graph = held;
         Ok(())
@@ -271,7 +276,17 @@ fn places(gradient: &[f64]) -> Vec<usize> {
 
 /// Numbers of cells, genes and labels that are quick and tell every axis apart.
 pub fn small_simulation(seed: u64, sizes: BTreeMap<String, usize>) -> SimOptions {
-    SimOptions { cells: 7, genes: 5, batches: 2, library: (4.0, 0.3), seed, sizes, ..SimOptions::default() }
+    let library = (4.0, 0.3);
+    SimOptions {
+        cells: 7,
+        genes: 5,
+        batches: 2,
+        library,
+        everything: true,
+        seed,
+        sizes,
+        ..SimOptions::default()
+    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,21 @@ fn simulated_labels_are_missing_where_the_declaration_allows() {
     svic(folder.path(), &["sim", "scanvi.svi", "-o", "b.h5ad", "--missing", "1.5"]).expect(2, &["from 0"]);
 }
 
+/// Every program that compiles alone: both players of an adversary, what stands under `stop`, pairs of plates.
+#[test]
+fn gradients_of_every_program_agree_with_differences() {
+    let (folder, names) = copied();
+    // Draws of an empty cell make its bound infinite (the library's version has a floor there).
+    let alone = |n: &&String| !NOT_ALONE.contains(&n.as_str()) && n.as_str() != "scvi_library";
+    for name in names.iter().filter(alone) {
+        let sets = ["--set", "hidden=6", "latent=3"];
+        let program = format!("{name}.svi");
+        let small = !["tangram", "cellassign", "stereoscope_rna"].contains(&name.as_str());
+        let args = [&["check", "--grad", &program][..], if small { &sets } else { &[] }].concat();
+        svic(folder.path(), &args).expect(0, &["all gradients agree"]);
+    }
+}
+
 const RATES: &str = "
 # Counts of each gene around a level of its own, changed by the batch.
 dim cell, gene

@@ -9,9 +9,9 @@ mod simplify;
 mod softmax;
 
 pub(crate) use copier::Copier;
-pub use hold::hold;
 #[cfg(feature = "cpu")]
 pub(crate) use copier::live_nodes;
+pub use hold::hold;
 
 use crate::graph::Graph;
 

@@ -60,6 +60,7 @@ pub fn run(args: &SimArgs) -> Outcome {
         batches: args.batches,
         library: library(&args.library)?,
         missing: args.missing,
+        everything: false,
         seed: args.seed,
         sizes: sizes(&args.size)?,
         binds: Binds::new().with_loads(&args.loads)?,

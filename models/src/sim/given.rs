@@ -56,7 +56,11 @@ impl Given {
         let observed = compiled.observed();
         for slot in compiled.slots().iter().filter(|s| s.load.is_none()) {
             let levels = levels(slot, options);
-            if slot.optional && (slot.kind != SlotKind::Category || levels == 1) {
+            let wanted = match slot.kind {
+                SlotKind::Category => levels > 1,
+                kind => options.everything && kind != SlotKind::Covariates,
+            };
+            if slot.optional && !wanted {
                 continue;
             }
             given.bound.present.insert(slot.name.clone());

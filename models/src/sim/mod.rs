@@ -38,6 +38,8 @@ pub struct SimOptions {
     pub library: (f64, f64),
     /// Chance that a value is missing, for fields that may miss some.
     pub missing: f64,
+    /// Whether optional fields are there too, covariates excepted.
+    pub everything: bool,
     /// Seed of parameters and draws.
     pub seed: u64,
     /// Sizes of other data axes, and numbers of labels of categories.
@@ -55,6 +57,7 @@ impl Default for SimOptions {
             batches: 1,
             library: (8.0, 0.5),
             missing: 0.2,
+            everything: false,
             seed: 0,
             sizes: BTreeMap::new(),
             binds: Binds::new(),
