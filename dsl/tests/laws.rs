@@ -24,6 +24,16 @@ struct Network {
     order: Vec<usize>,
 }
 
+/// A Gaussian whose mean is linear.
+struct Conditional {
+    intercept: f64,
+    /// On the mean over genes.
+    slope: f64,
+    /// On latents drawn before.
+    slopes: Vec<(usize, f64)>,
+    scale: f64,
+}
+
 impl Network {
     fn random(seed: usize) -> Self {
         let n = 1 + seed % 3;
@@ -78,9 +88,8 @@ impl Network {
         -0.5 * (n * (2.0 * PI).ln() + log_det + (squares - along) / t2 + along / (t2 + n * variance))
     }
 
-    /// Of each latent given those that the guide draws before it and the mean of n genes: intercept, slope on the mean,
-    /// slopes on the latents, scale.
-    fn conditionals(&self, n_genes: usize) -> Vec<(f64, f64, Vec<(usize, f64)>, f64)> {
+    /// Of each latent given those that the guide draws before it and the mean of n genes.
+    fn conditionals(&self, n_genes: usize) -> Vec<Conditional> {
         let n = self.len();
         let (mut precision, prior_mean) = self.prior();
         let gain = n_genes as f64 / self.spread.powi(2);
@@ -111,7 +120,12 @@ impl Network {
             };
             let explained: f64 = before.iter().zip(&weights).map(|(b, w)| w * covariance[i][*b]).sum();
             let slopes = before.iter().copied().zip(weights.iter().copied()).collect();
-            out.push((less(&constant), less(&slope), slopes, (covariance[i][i] - explained).sqrt()));
+            out.push(Conditional {
+                intercept: less(&constant),
+                slope: less(&slope),
+                slopes,
+                scale: (covariance[i][i] - explained).sqrt(),
+            });
         }
         out
     }
@@ -132,7 +146,8 @@ impl Network {
             "  observe x ~ Normal(mean = ({:e}){loading}, scale = {:e})\n}} }}\nguide {{ plate cell {{\n",
             self.level, self.spread
         );
-        for (&i, (intercept, slope, slopes, scale)) in self.order.iter().zip(self.conditionals(n_genes)) {
+        for (&i, q) in self.order.iter().zip(self.conditionals(n_genes)) {
+            let Conditional { intercept, slope, slopes, scale } = q;
             let others: String = slopes.iter().map(|(j, w)| format!(" + ({w:e}) * l{j}")).collect();
             text += &format!(
                 "  l{i} ~ Normal(mean = ({:e}) + ({slope:e}) * mean(x over gene){others}, scale = {:e})\n",
