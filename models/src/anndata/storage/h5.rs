@@ -207,8 +207,9 @@ fn read_whole<T: H5Type + Copy + Default>(
     n: usize,
     place: &Place<'_>,
 ) -> Result<Vec<T>, DataError> {
-    let mut out = room(n, place)?;
-    out.resize(n, T::default());
+    // Memory that comes zeroed from the system is not written twice.
+    drop(room::<T>(n, place)?);
+    let mut out = vec![T::default(); n];
     if n > 0 {
         data.read_into_raw(&mut out).map_err(|e| place.hdf5("read it", &e))?;
     }

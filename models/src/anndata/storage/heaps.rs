@@ -16,6 +16,8 @@ const HEADER: u64 = 16;
 const LEAST: u64 = 4096;
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 18;
+/// Bytes that are worth a thread.
+const LARGE: u64 = 1 << 23;
 /// Bytes that are compared at once.
 const STRIDE: usize = 64;
 
@@ -25,13 +27,31 @@ const STRIDE: usize = 64;
 /// # Errors
 /// The file cannot be read.
 pub(in crate::anndata) fn endless(path: &Path) -> io::Result<Option<u64>> {
+    let len = std::fs::metadata(path)?.len();
+    // Large files are read in parts at the same time.
+    let n = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 4) as u64;
+    let part = (len / n).max(LARGE);
+    let starts: Vec<u64> = (0..len).step_by(part.max(1) as usize).collect();
+    std::thread::scope(|scope| {
+        let all =
+            starts.into_iter().map(|from| scope.spawn(move || endless_in(path, from, from + part, len)));
+        let all: Vec<_> = all.collect();
+        let found =
+            all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())));
+        found.collect::<io::Result<Vec<_>>>().map(|found| found.into_iter().flatten().next())
+    })
+}
+
+/// The same of collections that begin at bytes `from..to` of a file of `len` bytes.
+fn endless_in(path: &Path, from: u64, to: u64, len: u64) -> io::Result<Option<u64>> {
     let mut file = File::open(path)?;
-    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(from))?;
+    let mut file = file.take(to - from + START.len() as u64 - 1);
     let mut window = Window { file: File::open(path)?, bytes: vec![0; 1 << 12], start: 0, filled: 0 };
     // Overlapping collections of a hostile file may not make this take longer than the file is long.
     let mut steps = len / 4 + (1 << 20);
     let mut block = vec![0; BLOCK + START.len() - 1];
-    let (mut at, mut kept) = (0u64, 0);
+    let (mut at, mut kept) = (from, 0);
     loop {
         let n = file.read(&mut block[kept..])?;
         if n == 0 {

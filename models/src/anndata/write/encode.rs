@@ -12,13 +12,6 @@ use crate::anndata::matrix::{Csr, Dense, Matrix};
 use crate::anndata::records::Numbers;
 use crate::anndata::uns::UnsValue;
 
-/// Level of gzip for numbers.
-const GZIP: u8 = 4;
-/// Elements in a chunk, about.
-const CHUNK: usize = 1 << 17;
-/// Arrays of fewer elements are stored plain.
-const PLAIN: usize = 64;
-
 type Done = Result<(), Failure>;
 
 /// Marks `element` with its encoding.
@@ -57,22 +50,14 @@ pub(super) fn clear(group: &Group, name: &str) -> Done {
     Ok(())
 }
 
-/// Writes `values` with `shape` as member `name`: chunked and compressed unless it is small.
+/// Writes `values` with `shape` as member `name`, in one piece and not compressed, as anndata does unless told.
 fn put_values<T: H5Type>(
     group: &Group,
     name: &str,
     values: &[T],
     shape: &[usize],
 ) -> Result<Dataset, Failure> {
-    let builder = group.new_dataset::<T>();
-    let data = if values.len() < PLAIN {
-        builder.shape(shape).create(name)?
-    } else {
-        let row_width: usize = shape[1..].iter().product();
-        let mut chunk = shape.to_vec();
-        chunk[0] = (CHUNK / row_width.max(1)).clamp(1, shape[0]);
-        builder.chunk(chunk).deflate(GZIP).shape(shape).create(name)?
-    };
+    let data = group.new_dataset::<T>().shape(shape).create(name)?;
     if !values.is_empty() {
         data.write_raw(values)?;
     }
