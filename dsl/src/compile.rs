@@ -232,14 +232,8 @@ impl Compiled {
 
     /// The graph for one purpose; E0506 if the sizes of the data make a sum too large. [`Purpose::Outputs`] accepts declared names and expressions; an unknown name is E0206.
     pub fn lower(&self, bound: &Bound, request: &Request) -> Result<Lowered, Diagnostics> {
-        let size = |a: AxisNo| {
-            let axis = &self.model.axes[a.0 as usize];
-            match &axis.source {
-                AxisSource::Knob(n) => *n,
-                AxisSource::Labels(l) => l.len(),
-                _ => bound.sizes.get(&axis.name).copied().unwrap_or(1),
-            }
-        };
+        self.sizes_are_whole(bound)?;
+        let size = |a: AxisNo| bound.size(&self.model.axes, self.model.axis_name(a)).unwrap_or(1);
         if let Some(d) = self.objective.too_many(&self.model, size) {
             return Err(Diagnostics::from(vec![d]));
         }
@@ -253,6 +247,36 @@ impl Compiled {
             }
         }
         Ok(lower::lower(&self.model, &self.objective, bound, request))
+    }
+
+    /// E0401 and E0308: sizes that follow from those of the data are whole numbers, and those of the fields that have them.
+    fn sizes_are_whole(&self, bound: &Bound) -> Result<(), Diagnostics> {
+        let mut diags = Diagnostics::new();
+        for axis in &self.model.axes {
+            let AxisSource::Formula(formula) = &axis.source else { continue };
+            let Some(x) = formula.value(&|name| bound.size(&self.model.axes, name)) else { continue };
+            let held = bound.sizes.get(&axis.name).copied();
+            let name = &axis.name;
+            let d = if !(1.0..=1e9).contains(&x) || x.fract() != 0.0 {
+                Diagnostic::new(Code::E0401, format!("the size of axis `{name}` comes to {x}"))
+                    .help(format!("expected a whole number above 0; set it: `--set {name}=64`"))
+            } else if let Some(n) = held.filter(|n| *n as f64 != x) {
+                Diagnostic::new(Code::E0308, format!("axis `{name}` has {x} elements, but the data have {n}"))
+            } else {
+                continue;
+            };
+            let sizes = formula.reads().into_iter().map(|r| match bound.size(&self.model.axes, r) {
+                Some(n) => format!("{r} = {n}"),
+                None => r.to_owned(),
+            });
+            let label = format!("with {}", sizes.collect::<Vec<_>>().join(", "));
+            let dim = self.program.dims.iter().find(|d| d.name.text == *name);
+            diags.push(match dim {
+                Some(dim) => d.at(dim.span, label),
+                None => d.note(label),
+            });
+        }
+        if diags.has_errors() { Err(diags) } else { Ok(()) }
     }
 
     /// The model with further outputs, each named by its own text.

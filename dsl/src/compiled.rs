@@ -4,6 +4,7 @@
 //! fields are present) it lowers to graphs: one each for a training step, an evaluation, outputs, simulation and
 //! data statistics. Sizes are concrete in a graph, so a last, smaller minibatch is lowered once more.
 
+use crate::size::SizeFormula;
 use crate::source::Span;
 use autodiff_runtime::{Graph, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,12 +82,14 @@ pub struct LoadInfo {
 }
 
 /// Where the size of an axis comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AxisSource {
     /// The data.
     Data,
     /// A knob: `dim latent = 10`, changed by `--set latent=20`.
     Knob(usize),
+    /// The sizes of other axes, in [`Bound::size`]: `dim hidden = floor(sqrt(gene))`; a knob once it is set.
+    Formula(SizeFormula),
     /// Labels written in the source.
     Labels(Vec<String>),
     /// The labels of the category field of that name.
@@ -96,7 +99,7 @@ pub enum AxisSource {
 }
 
 /// An axis of the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AxisInfo {
     /// Name in the source.
     pub name: String,
@@ -344,10 +347,12 @@ pub struct VariableDim {
 pub enum Init {
     /// The same value everywhere.
     Constant(f64),
-    /// Uniform on (−bound, bound).
+    /// Uniform between two numbers.
     Uniform {
-        /// Half width.
-        bound: f64,
+        /// The lower.
+        low: f64,
+        /// The upper.
+        high: f64,
     },
     /// Normal.
     Normal {
@@ -356,6 +361,13 @@ pub enum Init {
         /// Standard deviation.
         sd: f64,
     },
+}
+
+impl Init {
+    /// Uniform on (−bound, bound).
+    pub fn within(bound: f64) -> Self {
+        Init::Uniform { low: -bound, high: bound }
+    }
 }
 
 /// What becomes of a variable in training.

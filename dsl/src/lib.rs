@@ -21,6 +21,7 @@ mod model;
 mod objective;
 pub mod primitive;
 mod resolve;
+mod size;
 pub mod source;
 mod story;
 pub mod syntax;
@@ -28,5 +29,6 @@ mod types;
 
 pub use compile::{Compiled, Settings, compile};
 pub use compiled::*;
+pub use size::SizeFormula;
 pub use types::layer::KINDS as LAYERS;
 pub use types::train::KEYS as TRAIN_KEYS;

@@ -25,7 +25,7 @@ fn shape(v: &VariableSpec) -> Vec<(&str, usize, DimRole)> {
 fn parameters_have_their_paths_axes_and_starts() {
     use DimRole::{In, Out, Own};
     let all = variables("networks");
-    let uniform = |n: f64| Init::Uniform { bound: 1.0 / n.sqrt() };
+    let uniform = |n: f64| Init::within(1.0 / n.sqrt());
     let check = |name: &str, dims: &[(&str, usize, DimRole)], init: Init| {
         let v = find(&all, name);
         assert_eq!(shape(v), dims, "{name}");
@@ -51,7 +51,7 @@ fn parameters_have_their_paths_axes_and_starts() {
     assert_eq!(shape(own), [("latent", 6, In), ("hidden", 5, Out), ("part", 3, Own)]);
     // The latent, the batches, a covariate of numbers and one of three labels; then the outputs.
     let fan = (6 + batches + 1 + 3 + 5) as f64;
-    let Init::Uniform { bound } = own.init else { panic!("{:?}", own.init) };
+    let Init::Uniform { high: bound, .. } = own.init else { panic!("{:?}", own.init) };
     assert!((bound - (6.0 / fan).sqrt()).abs() < 1e-15, "{bound}: Glorot over {fan}");
 }
 
@@ -62,13 +62,13 @@ fn kernels_count_their_taps() {
     let sizes: Vec<usize> = kernel.dims.iter().map(|d| d.size).collect();
     assert_eq!(
         (sizes.iter().product::<usize>(), kernel.init),
-        (4 * 3 * 5, Init::Uniform { bound: 1.0 / 20f64.sqrt() })
+        (4 * 3 * 5, Init::within(1.0 / 20f64.sqrt()))
     );
     // Three channels grow to five in two blocks; a width of four has taps on both sides.
     let second = find(&all, "sequence.b.conv_tower.1.conv.weight");
     assert_eq!(second.dims.iter().map(|d| d.size).product::<usize>(), 3 * 5 * 4);
     let bias = find(&all, "sequence.b.conv_tower.1.conv.bias");
-    assert_eq!(bias.init, Init::Uniform { bound: 1.0 / 12f64.sqrt() });
+    assert_eq!(bias.init, Init::within(1.0 / 12f64.sqrt()));
 }
 
 /// A layer that reads the labels of an axis and writes along the same axis means what it means with an axis of its own.

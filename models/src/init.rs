@@ -16,7 +16,9 @@ pub fn initial<E: Element>(spec: &VariableSpec, seed: u64) -> Vec<E> {
         let words = || site.words(0, i as u64);
         match spec.init {
             Init::Constant(value) => value,
-            Init::Uniform { bound } => bound * (2.0 * open_unit(words()[0]) - 1.0),
+            Init::Uniform { low, high } => {
+                (low + high) / 2.0 + (high - low) / 2.0 * (2.0 * open_unit(words()[0]) - 1.0)
+            }
             Init::Normal { mean, sd } => {
                 let [a, b, ..] = words();
                 mean + sd * normal_from(a, b)
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn uniform_values_fill_their_interval() {
-        let u: Vec<f64> = initial(&spec("u", Init::Uniform { bound: 0.5 }), 0);
+        let u: Vec<f64> = initial(&spec("u", Init::within(0.5)), 0);
         assert!(u.iter().all(|x| x.abs() < 0.5));
         assert!(u.iter().cloned().fold(0.0, f64::max) > 0.49);
         let c: Vec<f64> = initial(&spec("c", Init::Constant(1.0)), 0);

@@ -34,6 +34,15 @@ pub fn library_model(name: &str, sets: &[(String, String)]) -> Compiled {
 
 /// The same with the names of its files, each before what it extends.
 pub fn library_model_and_files(name: &str, sets: &[(String, String)]) -> (Compiled, Vec<String>) {
+    library_model_without(name, sets, std::collections::BTreeSet::new())
+}
+
+/// The same for data that lack the `absent` fields.
+pub fn library_model_without(
+    name: &str,
+    sets: &[(String, String)],
+    absent: std::collections::BTreeSet<String>,
+) -> (Compiled, Vec<String>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
     let read = |n: &str| std::fs::read_to_string(folder.join(format!("{n}.svi"))).ok();
     struct Folder<F>(F);
@@ -45,7 +54,7 @@ pub fn library_model_and_files(name: &str, sets: &[(String, String)]) -> (Compil
     let mut sources = Sources::new();
     let root =
         sources.add(format!("{name}.svi"), read(name).unwrap_or_else(|| panic!("no {name}.svi in stdlib")));
-    let settings = Settings { sets: sets.to_vec(), ..Settings::default() };
+    let settings = Settings { sets: sets.to_vec(), absent, ..Settings::default() };
     let (compiled, diagnostics) = dsl::compile(&mut sources, root, &settings, &Folder(read));
     let files = sources.ids().map(|id| sources.name(id).to_owned()).collect();
     (compiled.unwrap_or_else(|| panic!("{}", dsl::diagnostic::render(&sources, &diagnostics, false))), files)

@@ -32,7 +32,7 @@ pub(super) fn too_many(m: &Model, o: &Objective, diags: &mut Diagnostics) {
     let known = |a: AxisNo| match &m.axes[a.0 as usize].source {
         AxisSource::Knob(n) => *n,
         AxisSource::Labels(l) => l.len(),
-        AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => 1,
+        AxisSource::Data | AxisSource::Formula(_) | AxisSource::Category(_) | AxisSource::Within(_) => 1,
     };
     diags.extend(o.too_many(m, known));
 }

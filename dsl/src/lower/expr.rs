@@ -105,6 +105,10 @@ impl Lowerer<'_> {
                 let places = self.g.iota(self.axis(a));
                 self.g.to_real(places)
             }
+            ExprKind::Size(a) => {
+                let n = self.g.size(self.axis(a));
+                self.g.constant(n as f64)
+            }
             ExprKind::ArgMax(x, a) => {
                 let (x, a) = (self.expr(x), self.axis(a));
                 let x = self.along(x, a);

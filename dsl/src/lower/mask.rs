@@ -28,6 +28,11 @@ impl Lowerer<'_> {
     fn known_part(&mut self, part: ExprId) -> Option<NodeId> {
         match self.m.expr(part).kind {
             ExprKind::Field(f) => self.known(f),
+            // Whether a field is above zero.
+            ExprKind::Elem(_, ref args) => {
+                let args = args.clone();
+                args.into_iter().find_map(|a| self.known_part(a))
+            }
             ExprKind::Index { base, index, axis } => {
                 let known = self.known_part(base)?;
                 Some(self.index_of(known, index, self.axis(axis)))

@@ -176,7 +176,7 @@ impl<'a> Lowerer<'a> {
             if i == last_plate {
                 self.declare_enumerated();
             }
-            if matches!(axis.source, AxisSource::Knob(_)) && !covariates {
+            if matches!(axis.source, AxisSource::Knob(_) | AxisSource::Formula(_)) && !covariates {
                 self.declare_covariates();
                 covariates = true;
             }
@@ -194,15 +194,10 @@ impl<'a> Lowerer<'a> {
     /// Elements of an axis of the model in this graph.
     fn size(&self, a: AxisNo) -> usize {
         let axis = &self.m.axes[a.0 as usize];
-        let size = match &axis.source {
-            _ if [self.m.plate, self.paired].contains(&Some(a)) => self.request.n_batch,
-            AxisSource::Knob(n) => *n,
-            AxisSource::Labels(labels) => labels.len(),
-            AxisSource::Data | AxisSource::Category(_) | AxisSource::Within(_) => {
-                self.bound.sizes.get(&axis.name).copied().unwrap_or(1)
-            }
-        };
-        size.max(1)
+        if [self.m.plate, self.paired].contains(&Some(a)) {
+            return self.request.n_batch.max(1);
+        }
+        self.bound.size(&self.m.axes, &axis.name).unwrap_or(1).max(1)
     }
 
     /// Axes of enumerated sites come after the plates: what depends on them is computed once for each value, in blocks.

@@ -156,7 +156,7 @@ impl Lowerer<'_> {
         self.draw_over(d, &self.m.sites[s].name.clone(), axes, &own)
     }
 
-    /// A draw over the given axes; the own axes are those that share a mixture's component.
+    /// A draw over the given axes; the own axes that a mixture's weights lack share its component.
     pub(super) fn draw_over(&mut self, d: &Law, name: &str, axes: Axes, own: &Axes) -> Sample {
         let rows = self.rows(&axes);
         let stream = self.stream(name);
@@ -168,7 +168,8 @@ impl Lowerer<'_> {
             Dist { family, set, params: vec![log_w], event: Some(k) }
         });
         let Some(categorical) = categorical else { return d.dist.params[0].into() };
-        let each = axes.minus(own);
+        let shared = own.minus(self.g.axes_of(log_w));
+        let each = axes.minus(&shared);
         let of_component = self.stream(&format!("{name} component"));
         let each_rows = self.rows(&each);
         let which = categorical
@@ -183,7 +184,7 @@ impl Lowerer<'_> {
     }
 
     /// log density of a site's law at a value: over plates and own axes; a vector family has consumed its event axis,
-    /// a mixture all own axes.
+    /// a mixture the own axes that its weights lack: along the others each element has a mixture of its own.
     pub(super) fn density(&mut self, d: &Law, s: SiteNo, at: Sample) -> NodeId {
         let own = self.axes_of(self.m.sites[s].axes.iter().copied());
         let event = d.dist.event.map_or(Axes::none(), Axes::from);
@@ -192,7 +193,7 @@ impl Lowerer<'_> {
         let full = self.site_axes(s).minus(&event).union(self.g.axes_of(value));
         let value = self.g.broadcast(value, &full);
         let Some((k, log_w)) = d.mixture else { return value };
-        let rest = own.minus(&event);
+        let rest = own.minus(&event).minus(self.g.axes_of(log_w));
         let each = if rest.is_empty() { value } else { self.g.sum(value, rest) };
         let joint = self.g.add(each, log_w);
         self.g.logsumexp(joint, k)

@@ -117,6 +117,8 @@ pub enum ExprKind {
     Stop(ExprId),
     /// 0, 1, 2, … along an axis.
     Place(AxisNo),
+    /// The number of elements of an axis; of the minibatched plate, the rows of this minibatch.
+    Size(AxisNo),
     /// The place of the largest element along an axis, as a label of it.
     ArgMax(ExprId, AxisNo),
     /// A value of a `draw` statement: noise that nothing infers.
@@ -266,7 +268,7 @@ pub struct Site {
     pub prior: DistExpr,
     /// The field, for an observed site.
     pub observed: Option<FieldNo>,
-    /// The part of the field that is observed, if not all of it: an indexed field.
+    /// What of the field is observed, if not all of it: an indexed field, or whether it is above zero.
     pub part: Option<ExprId>,
     /// The distribution in the guide, for a latent one. A site with both a field and a guide is partly observed: known
     /// where the field is, drawn elsewhere.

@@ -203,6 +203,7 @@ impl<'a> Printer<'a> {
             ExprKind::GuideVar(s) => format!("var({})", self.m.sites[*s].name),
             ExprKind::Average(x) => format!("E({})", self.text(*x)),
             ExprKind::Stop(x) => format!("stop({})", self.text(*x)),
+            ExprKind::Size(a) => format!("size({})", self.m.axis_name(*a)),
             ExprKind::Place(a) => format!("place({})", self.m.axis_name(*a)),
             ExprKind::ArgMax(x, a) => format!("argmax({} over {})", self.text(*x), self.m.axis_name(*a)),
             ExprKind::Draw(i) => format!("draw {}", self.m.draws[*i].name),

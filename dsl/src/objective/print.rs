@@ -225,8 +225,10 @@ fn places(m: &Model, s: &Site) -> String {
     if s.observed.is_some_and(|f| m.fields[f].ty.may_miss) {
         out.push_str(", where it is known");
     }
-    if s.part.is_some() {
-        out.push_str(", in part");
+    match s.part.map(|p| &m.expr(p).kind) {
+        Some(ExprKind::Elem(..)) => out.push_str(", whether it is above 0"),
+        Some(_) => out.push_str(", in part"),
+        None => {}
     }
     if s.weight.is_some() {
         out.push_str(", weighted");
@@ -235,8 +237,9 @@ fn places(m: &Model, s: &Site) -> String {
 }
 
 fn options(m: &Model, out: &mut String) {
-    let sizes = m.axes.iter().filter_map(|a| match a.source {
+    let sizes = m.axes.iter().filter_map(|a| match &a.source {
         AxisSource::Knob(n) => Some(format!("{} = {n}", a.name)),
+        AxisSource::Formula(f) => Some(format!("{} = {f}", a.name)),
         _ => None,
     });
     let all: Vec<String> =

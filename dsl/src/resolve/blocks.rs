@@ -37,7 +37,7 @@ impl Merger<'_> {
                         let d = Diagnostic::new(Code::E0203, "only a field is observed");
                         let d = d.at(o.target.span, "not a field, nor a part of one");
                         self.diags.push(
-                            d.help("observe a field of `data`: `observe x ~ …`, `observe y[panel] ~ …`"),
+                            d.help("observe a field of `data`: `observe x ~ …`, `observe y[panel] ~ …`, `observe (x > 0) ~ …`"),
                         );
                         continue;
                     };
@@ -185,11 +185,15 @@ fn model_name(def: &ModelDef) -> Option<(&str, bool)> {
     }
 }
 
-/// The field that an `observe` is about, whole or in part.
-fn observed_name(target: &ast::Expr) -> Option<&Name> {
+/// The field that an `observe` is about: whole, in part, or whether it is above zero.
+pub(crate) fn observed_name(target: &ast::Expr) -> Option<&Name> {
     match &target.kind {
         ast::ExprKind::Name(n) => Some(n),
         ast::ExprKind::Index { base, .. } => observed_name(base),
+        ast::ExprKind::Binary { op: ast::BinaryOp::Gt, left, right } => match &right.kind {
+            ast::ExprKind::Number(zero) if zero.parse() == Ok(0.0) => observed_name(left),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -98,9 +98,20 @@ impl Merger<'_> {
     fn circular_sizes(&mut self) {
         let open: Vec<(String, Vec<String>)> = self.program.dims.iter().filter_map(open_size).collect();
         let mut told: Vec<&str> = vec![];
+        // What a size reads, and what those read in turn.
+        let closure = |name: &String| {
+            let mut all: Vec<&String> = vec![];
+            let mut next = vec![name];
+            while let Some(n) = next.pop() {
+                for r in open.iter().filter(|o| o.0 == *n).flat_map(|o| &o.1).filter(|r| !all.contains(r)).collect::<Vec<_>>() {
+                    all.push(r);
+                    next.push(r);
+                }
+            }
+            all
+        };
         for (name, reads) in &open {
-            let circle = reads.iter().any(|r| r == name)
-                || reads.iter().any(|r| open.iter().any(|(n, more)| n == r && more.contains(name)));
+            let circle = closure(name).contains(&name);
             let dim = self.program.dims.iter().find(|d| d.name.text == *name);
             let known = reads.iter().any(|r| told.contains(&r.as_str()));
             if let (true, false, Some(dim)) = (circle, known, dim) {

@@ -9,6 +9,7 @@ mod knobs;
 mod merge;
 mod options;
 
+pub(crate) use blocks::observed_name;
 pub use merge::merge;
 pub use options::{Static, StaticEnv, presence};
 
@@ -148,6 +149,14 @@ pub struct Program {
     pub title: String,
     /// Operations that the host adds.
     pub primitives: Primitives,
+}
+
+impl Program {
+    /// Names that have a size: declared axes and categories.
+    pub fn sized(&self) -> impl Iterator<Item = &str> {
+        let categories = self.fields.iter().filter(|f| f.is_category()).map(|f| f.name.text.as_str());
+        self.dims.iter().map(|d| d.name.text.as_str()).chain(categories)
+    }
 }
 
 /// The diagnostic for a construct of the language that this compiler does not compile.

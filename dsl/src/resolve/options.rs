@@ -57,13 +57,30 @@ impl StaticEnv<'_> {
                 _ => return None,
             },
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right)?,
-            ExprKind::Call(call) => Static::Bool(self.present(call)?),
+            ExprKind::Call(call) => match Self::function(call) {
+                Some(elem) => {
+                    let number = |a: &ast::Arg| match self.eval(&a.value) {
+                        Some(Static::Number(x)) => Some(x),
+                        _ => None,
+                    };
+                    Static::Number(elem.eval(&call.args.iter().map(number).collect::<Option<Vec<_>>>()?))
+                }
+                None => Static::Bool(self.present(call)?),
+            },
             ExprKind::Match { subject, arms } => {
                 let value = self.name(&subject.text)?.to_string();
                 self.eval(&arms.iter().find(|a| a.label.text == value)?.value)?
             }
             _ => return None,
         })
+    }
+
+    /// The function that a call means in static expressions and sizes: one of numbers to a number.
+    pub fn function(call: &ast::Call) -> Option<autodiff_runtime::Elem> {
+        let ExprKind::Name(f) = &call.callee.kind else { return None };
+        let bare = call.conditions.is_empty() && call.over.is_empty() && call.filter.is_none();
+        let plain = bare && call.given.is_empty() && call.args.iter().all(|a| a.name.is_none());
+        crate::types::number_function(&f.text, call.args.len()).filter(|_| plain)
     }
 
     /// `present(y)`: whether a field is in the data. Until the data are known, an optional field counts as present.

@@ -100,6 +100,7 @@ fn label(name: &str, source: &AxisSource) -> String {
     match source {
         AxisSource::Knob(n) => format!("{name} × {n}"),
         AxisSource::Labels(labels) => format!("{name} × {}", labels.len()),
+        AxisSource::Formula(f) => format!("{name} × {f}"),
         _ => format!("{name} × N"),
     }
 }

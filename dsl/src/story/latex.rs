@@ -73,6 +73,7 @@ impl Writer<'_> {
         for axis in &self.m.axes {
             let size = match &axis.source {
                 AxisSource::Knob(n) => n.to_string(),
+                AxisSource::Formula(f) => f.to_string(),
                 AxisSource::Labels(labels) => labels.len().to_string(),
                 AxisSource::Category(field) => format!("labels of {field}"),
                 _ if self.m.plate.is_some_and(|p| self.m.axis_name(p) == axis.name) => "N".to_owned(),

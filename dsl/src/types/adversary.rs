@@ -59,7 +59,7 @@ impl Checker<'_> {
         self.model.walk([id], |id| {
             fixed &= matches!(
                 self.model.expr(id).kind,
-                ExprKind::Const(_) | ExprKind::Ramp { .. } | ExprKind::Elem(..)
+                ExprKind::Const(_) | ExprKind::Size(_) | ExprKind::Ramp { .. } | ExprKind::Elem(..)
             );
         });
         fixed

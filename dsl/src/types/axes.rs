@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::FieldDecl;
 use crate::model::ty::{AxisNo, Ty};
 use crate::resolve::{Static, StaticEnv};
+use crate::size::SizeFormula;
 use crate::syntax::ast::{self, DimKind, MissingKind};
 use distributions::Support;
 
@@ -68,6 +69,7 @@ impl Checker<'_> {
                 Some(Static::Number(x)) if x >= 1.0 && x.fract() == 0.0 && x <= 1e9 => {
                     AxisSource::Knob(x as usize)
                 }
+                None if let Some(formula) = SizeFormula::of(e, self.program) => AxisSource::Formula(formula),
                 _ => {
                     let d = Diagnostic::new(
                         Code::E0401,

@@ -54,9 +54,9 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
 ];
 
 /// Other words that are called.
-const OTHERS: [&str; 21] = [
+const OTHERS: [&str; 22] = [
     "softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed", "argmax", "argmin", "prob",
-    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot",
+    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot", "size",
 ];
 
 /// Words of the language that this version parses and does not compile.
@@ -72,6 +72,16 @@ pub(crate) fn is_builtin(name: &str) -> bool {
         || FUNCTIONS.iter().any(|f| f.0 == name)
         || Activation::find(name).is_some()
         || ["normal"].contains(&name)
+}
+
+/// The function of that many numbers, if the language has it.
+pub(crate) fn number_function(name: &str, n_args: usize) -> Option<Elem> {
+    match (name, n_args) {
+        ("min", 2) => Some(Elem::Min),
+        ("max", 2) => Some(Elem::Max),
+        (_, 1) => FUNCTIONS.iter().find(|f| f.0 == name).map(|f| f.1),
+        _ => None,
+    }
 }
 
 impl Checker<'_> {
@@ -124,6 +134,7 @@ impl Checker<'_> {
             "argmax" => self.argmax(false, call, span, scope),
             "argmin" => self.argmax(true, call, span, scope),
             "uniform" => self.uniform(call, span, scope),
+            "size" => self.size(call, span, scope),
             "linspace" => self.linspace(call, span, scope),
             "cosine" => self.cosine(call, span, scope),
             "Mixture" => self.mixture(call, span, scope),

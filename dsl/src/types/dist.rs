@@ -26,6 +26,10 @@ impl Checker<'_> {
         for p in family.parameter_sets()[set] {
             let Some((_, e)) = named.iter().find(|(n, _)| n == p.name) else { return Value::Error };
             let value = self.with_path(p.name, e, scope);
+            let value = match &value {
+                Value::Record(parts) => self.stacked(parts, e.span).map_or(value, Value::Expr),
+                _ => value,
+            };
             let id = match value {
                 Value::Expr(id) => id,
                 Value::Error => continue,

@@ -211,6 +211,7 @@ impl Checker<'_> {
             self.diags.push(d.help(format!("read it where it is there: `when present({}) {{ … }}`", n.text)));
             return Value::Error;
         }
+        let t = Ty { may_miss: t.may_miss && !self.known_here.contains(&n.text), ..t };
         Value::Expr(self.push(ExprKind::Field(f), t, n.span))
     }
 
@@ -496,7 +497,10 @@ impl Checker<'_> {
         }
         self.states.insert(key.clone(), State::Open);
         self.open.push(Open { space, name: n.text.clone(), span: n.span });
+        // A definition is one value for all who read it.
+        let known_here = std::mem::take(&mut self.known_here);
         let v = eval(self);
+        self.known_here = known_here;
         self.open.pop();
         self.states.insert(key, State::Done(v.clone()));
         v

@@ -122,12 +122,10 @@ impl Checker<'_> {
             let args: Option<Vec<f64>> = call.args.iter().map(|a| self.static_number(&a.value)).collect();
             return match (name.text.as_str(), args?.as_slice()) {
                 ("normal", &[mean, sd]) if sd >= 0.0 => Some(Init::Normal { mean, sd }),
-                ("uniform", &[low, high]) if low == -high && high >= 0.0 => {
-                    Some(Init::Uniform { bound: high })
-                }
+                ("uniform", &[low, high]) if low <= high => Some(Init::Uniform { low, high }),
                 _ => {
                     let d = Diagnostic::new(Code::E0413, "not a way to initialise").at(e.span, "");
-                    self.diags.push(d.help("a value, `normal(mean, sd)` or `uniform(-b, b)`, the last two before the support's map"));
+                    self.diags.push(d.help("a value, `normal(mean, sd)` or `uniform(low, high)`, the last two before the support's map"));
                     None
                 }
             };

@@ -35,7 +35,7 @@ use crate::syntax::ast::{self, Name};
 use distributions::Support;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use call::is_builtin;
+pub(crate) use call::{is_builtin, number_function};
 pub(crate) use names::names_in;
 
 /// Checks a program; the model is meaningful only if no error was reported.
@@ -53,6 +53,7 @@ pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnosti
         open: vec![],
         budget: Budget::default(),
         guards: vec![],
+        known_here: vec![],
         guessing: false,
     };
     c.declare_axes();
@@ -184,6 +185,8 @@ pub(crate) struct Checker<'a> {
     budget: Budget,
     /// Fields that a `when present(…)` around the statement at hand makes sure of.
     guards: Vec<String>,
+    /// Fields that the `where observed(…)` of the reduction at hand makes sure of.
+    known_here: Vec<String>,
     /// Evaluating what an override replaced, only to compare.
     guessing: bool,
 }

@@ -103,6 +103,7 @@ impl Checker<'_> {
     /// Whether a name means anything to any expression.
     pub(super) fn somewhere(&self, name: &str) -> bool {
         WORDS.contains(&name)
+            || crate::model::Activation::find(name).is_some()
             || self.model_has(name)
             || self.fields.contains_key(name)
             || self.model.find_axis(name).is_some()

@@ -151,7 +151,7 @@ impl Checker<'_> {
                 _ => Some(format!("kl({})", site.name.text)),
             },
             ModelDef::Observe(o) => {
-                super::stmt::observed_name(&o.target).and_then(|n| match self.is_partly(&n.text) {
+                crate::resolve::observed_name(&o.target).and_then(|n| match self.is_partly(&n.text) {
                     true if strategy(&n.text) == Some(Strategy::Marginal) => None,
                     true => Some(format!("kl({})", n.text)),
                     false => Some(format!("lik({})", n.text)),

@@ -109,7 +109,11 @@ impl Checker<'_> {
         }
         let over = self.over(call, scope);
         let bare = Call { over: vec![], filter: None, ..call.clone() };
-        let Some(x) = self.one(&bare, span, scope) else { return Value::Error };
+        let outer = self.known_here.len();
+        call.filter.iter().for_each(|f| observed_in(f, &mut self.known_here));
+        let x = self.one(&bare, span, scope);
+        self.known_here.truncate(outer);
+        let Some(x) = x else { return Value::Error };
         let Some(axes) = self.reduced_axes(x, over, call, span, scope) else { return Value::Error };
         let rows = self.model.plate.filter(|p| scope.block == Block::Objective && axes.contains(p));
         let value = match &call.filter {
@@ -217,5 +221,20 @@ impl Checker<'_> {
                 None
             }
         }
+    }
+}
+
+/// The fields that a condition makes sure of: those of its `observed(…)`, alone or joined by `and`.
+fn observed_in(e: &ast::Expr, out: &mut Vec<String>) {
+    match &e.kind {
+        ast::ExprKind::Call(call) => match (is_name(&call.callee), &call.args[..]) {
+            (Some(f), [arg]) if f.text == "observed" => out.extend(is_name(&arg.value).map(|n| n.text.clone())),
+            _ => {}
+        },
+        ast::ExprKind::Binary { op: ast::BinaryOp::And, left, right } => {
+            observed_in(left, out);
+            observed_in(right, out);
+        }
+        _ => {}
     }
 }

@@ -6,7 +6,7 @@ use crate::compiled::AxisSource;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
 use crate::model::{DistExpr, ExprKind, Site, SiteNo, Treat};
-use crate::resolve::{GuideDef, InPlates, ModelDef};
+use crate::resolve::{GuideDef, InPlates, ModelDef, observed_name};
 use crate::source::Span;
 use crate::syntax::ast::{self, Name, Treatment};
 use distributions::Support;
@@ -296,19 +296,21 @@ impl Checker<'_> {
             self.nothing_to_observe(target);
             return None;
         };
-        let field_ty = self.model.fields[field].ty.clone();
         let whole = is_name(&o.target).is_some();
         let mut scope = Scope::new(Block::Model, plates.clone());
+        let compares = matches!(o.target.kind, ast::ExprKind::Binary { .. });
+        self.known_here.extend(compares.then(|| target.text.clone()));
         let seen = if whole { self.field(target, field, &scope) } else { self.eval(&o.target, &mut scope) };
+        self.known_here.clear();
         let Value::Expr(seen) = seen else { return None };
         let mut dist = self.dist(&o.dist, &mut scope)?;
         let axes: Vec<AxisNo> = self.ty(seen).local(&plates);
         if !self.fit_to_site(&mut dist, &target.text, &axes, &plates, target.span) {
             return None;
         }
-        let (fits, doubtful) = observable(field_ty.support, dist.family.support());
+        let words = (self.ty(seen).support, dist.family.support());
+        let (fits, doubtful) = observable(words.0, words.1);
         let family = dist.family.name();
-        let words = (field_ty.support, dist.family.support());
         if !fits {
             let d = Diagnostic::new(Code::E0402, format!("`{}` cannot come from `{family}`", target.text));
             let d = d
@@ -483,14 +485,6 @@ impl Checker<'_> {
         } else {
             d
         });
-    }
-}
-
-/// The field that an `observe` is about.
-pub(super) fn observed_name(target: &ast::Expr) -> Option<&Name> {
-    match &target.kind {
-        ast::ExprKind::Index { base, .. } => observed_name(base),
-        _ => is_name(target),
     }
 }
 

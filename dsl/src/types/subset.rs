@@ -204,6 +204,9 @@ impl Checker<'_> {
             t.axes.extend(one.axes);
             t.support = if i == 0 { support } else { crate::model::ty::join(t.support, support) };
         }
+        if values.iter().all(|v| self.sign(*v).positive) {
+            t.support = Support::Positive;
+        }
         Some(self.push(ExprKind::Stack(axis, values), t, span))
     }
 }

@@ -80,7 +80,7 @@ impl Checker<'_> {
 
     /// A parameter at its most probable value.
     fn point(&mut self, no: SiteNo, args: &[Arg], span: Span) -> Option<Treat> {
-        let args = self.named("point", args, &["init"])?;
+        let args = self.named("point", args, &["start"])?;
         let site = self.model.sites[no].clone();
         let ty = site_ty(&site.prior, &site.plates, &site.axes);
         let support = match ty.support {

@@ -205,16 +205,30 @@ impl Checker<'_> {
         Value::Expr(self.push(ExprKind::ArgMax(x, axis), t, span))
     }
 
-    /// `uniform(axis)`: the same probability for each label.
-    pub(super) fn uniform(&mut self, call: &Call, span: Span, scope: &Scope) -> Value {
+    /// The axis that is the only argument of a word.
+    fn named_axis(&mut self, word: &str, call: &Call, span: Span, scope: &Scope) -> Option<AxisNo> {
         let name = match &call.args[..] {
             [arg] if arg.name.is_none() && call.over.is_empty() => is_name(&arg.value),
             _ => None,
         };
-        let Some(name) = name else {
-            return self.report(Code::E0405, "`uniform` takes the name of an axis", span, "");
-        };
-        let Some(axis) = self.resolve_axis(name, scope) else { return Value::Error };
+        match name {
+            Some(name) => self.resolve_axis(name, scope),
+            None => {
+                let _ = self.report(Code::E0405, format!("`{word}` takes the name of an axis"), span, "");
+                None
+            }
+        }
+    }
+
+    /// `size(axis)`: its number of elements.
+    pub(super) fn size(&mut self, call: &Call, span: Span, scope: &Scope) -> Value {
+        let Some(axis) = self.named_axis("size", call, span, scope) else { return Value::Error };
+        Value::Expr(self.push(ExprKind::Size(axis), Ty::scalar(Support::Positive), span))
+    }
+
+    /// `uniform(axis)`: the same probability for each label.
+    pub(super) fn uniform(&mut self, call: &Call, span: Span, scope: &Scope) -> Value {
+        let Some(axis) = self.named_axis("uniform", call, span, scope) else { return Value::Error };
         let zero = self.constant(0.0, span);
         let t = Ty { of: Some(axis), ..Ty::new([axis].into(), Support::Simplex) };
         Value::Expr(self.push(ExprKind::Softmax(zero, axis), t, span))

@@ -387,7 +387,7 @@ impl BoundData {
                 let place = |l: &String| of.iter().position(|x| x == l).unwrap_or(0) as u32;
                 self.data.within.insert(axis.name.clone(), all.iter().map(place).collect());
             }
-            if !matches!(axis.source, AxisSource::Data | AxisSource::Within(_)) {
+            if !matches!(axis.source, AxisSource::Data | AxisSource::Formula(_) | AxisSource::Within(_)) {
                 continue;
             }
             self.bound.sizes.insert(axis.name.clone(), all.len());

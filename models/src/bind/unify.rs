@@ -59,7 +59,7 @@ impl Axis<'_> {
             }
             AxisSource::Labels(labels) => labels.clone().into(),
             AxisSource::Category(field) => self.category_labels(field)?.into(),
-            AxisSource::Data | AxisSource::Within(_) => match known {
+            AxisSource::Data | AxisSource::Formula(_) | AxisSource::Within(_) => match known {
                 Some(labels) => labels.clone().into(),
                 None => self.common(&places)?,
             },

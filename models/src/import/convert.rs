@@ -103,8 +103,9 @@ impl<'v> Converter<'v> {
         match &target.shape {
             Shape::Unused | Shape::Stat => Ok(vec![]),
             _ if found.is_empty() => Ok(vec![]),
-            Shape::Linear => self.linear(name, shape, found),
-            Shape::Same | Shape::Axis(_) => {
+            Shape::Linear(first) => self.linear(name, shape, found, first.as_deref()),
+            Shape::Stacked(axis) => self.stacked(name, shape, &target.ours, axis),
+            Shape::Same | Shape::Axes(_) => {
                 let spec = found[0];
                 let size: usize = spec.dims.iter().map(|d| d.size).product();
                 if size != n {
@@ -113,12 +114,8 @@ impl<'v> Converter<'v> {
                         spec.name
                     ));
                 }
-                let from = match (&target.shape, spec.dims.as_slice(), shape) {
-                    (Shape::Axis(first), [a, b], &[rows, columns])
-                        if a.axis != *first && b.axis == *first =>
-                    {
-                        (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c)).collect()
-                    }
+                let from = match &target.shape {
+                    Shape::Axes(first) => permuted(spec, first),
                     _ => (0..n).collect(),
                 };
                 Ok(vec![Part { spec, from }])
@@ -134,12 +131,45 @@ impl<'v> Converter<'v> {
         self.specs.iter().filter(is_part).collect()
     }
 
+    /// Rows in order: those of each of ours along the axis, one of what lacks it.
+    fn stacked(
+        &self,
+        name: &str,
+        shape: &[usize],
+        ours: &[String],
+        axis: &str,
+    ) -> Result<Vec<Part<'v>>, String> {
+        let &[n_rows, width] = shape else { return Err(format!("`{name}` is not a table")) };
+        let (mut out, mut row) = (vec![], 0);
+        for spec in ours.iter().filter_map(|o| self.specs.iter().find(|s| s.name == *o)) {
+            let along = spec.dims.iter().position(|d| d.axis == axis);
+            let total: usize = spec.dims.iter().map(|d| d.size).product();
+            let inner: usize = along.map_or(1, |k| spec.dims[k + 1..].iter().map(|d| d.size).product());
+            let n = along.map_or(1, |k| spec.dims[k].size);
+            if total != n * width || row + n > n_rows {
+                return Err(format!("`{name}` has shape {shape:?}, which does not fit `{}`", spec.name));
+            }
+            let place = |i: usize| match along {
+                Some(_) => (i / inner % n, i / (inner * n) * inner + i % inner),
+                None => (0, i),
+            };
+            let from = (0..total).map(place).map(|(r, column)| (row + r) * width + column).collect();
+            out.push(Part { spec, from });
+            row += n;
+        }
+        if row != n_rows && !out.is_empty() {
+            return Err(format!("`{name}` has {n_rows} rows, but this model has {row}"));
+        }
+        Ok(out)
+    }
+
     /// Columns in order: the main input, continuous covariates, then categories in the order of the model.
     fn linear(
         &self,
         name: &str,
         shape: &[usize],
         mut parts: Vec<&'v VariableSpec>,
+        first: Option<&str>,
     ) -> Result<Vec<Part<'v>>, String> {
         let &[n_out, n_in] = shape else { return Err(format!("`{name}` is not a matrix")) };
         let suffix = |s: &VariableSpec| {
@@ -147,8 +177,9 @@ impl<'v> Converter<'v> {
         };
         parts.sort_by_key(|s| match suffix(s) {
             main if main.is_empty() => 0,
-            part if self.continuous.contains(&part) => 1,
-            _ => 2,
+            part if first == Some(&part) => 1,
+            part if self.continuous.contains(&part) => 2,
+            _ => 3,
         });
         let mut out = Vec::new();
         let mut offset = 0;
@@ -167,6 +198,24 @@ impl<'v> Converter<'v> {
         }
         Ok(out)
     }
+}
+
+/// For each element of a variable its place in an array whose first axes are the named ones.
+fn permuted(spec: &VariableSpec, first: &[String]) -> Vec<usize> {
+    let sizes: Vec<usize> = spec.dims.iter().map(|d| d.size).collect();
+    let rank = |k: &usize| first.iter().position(|f| *f == spec.dims[*k].axis).unwrap_or(first.len());
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(rank);
+    let place = |flat: usize| {
+        let mut at = vec![0; sizes.len()];
+        let mut rest = flat;
+        for k in (0..sizes.len()).rev() {
+            at[k] = rest % sizes[k];
+            rest /= sizes[k];
+        }
+        order.iter().fold(0, |sum, &k| sum * sizes[k] + at[k])
+    };
+    (0..sizes.iter().product()).map(place).collect()
 }
 
 /// For each element of a part (row-major in its own axes), the element of the `[out, in]` matrix; and its width.
@@ -206,6 +255,32 @@ mod tests {
             init: Init::Constant(0.0),
             kind: VariableKind::Trained,
         }
+    }
+
+    #[test]
+    fn axes_are_permuted_and_rows_shared_out() {
+        use DimRole::Own;
+        let specs = [
+            spec("noise", &[("gene", 2, Own), ("species", 2, Own), ("state", 3, Own)]),
+            spec("abundance", &[("spot", 2, Own), ("type", 3, Own)]),
+            spec("rest", &[("spot", 2, Own)]),
+        ];
+        let text = "scale -> noise : axes species\nV -> abundance | rest : stacked type";
+        let map = NameMap::parse(text).unwrap();
+        let bound = Bound::default();
+        let converter = Converter::new(&map, &specs, &bound);
+        let scale = Tensor { shape: vec![4, 3], values: (0..12).map(f64::from).collect() };
+        let v = Tensor { shape: vec![4, 2], values: (0..8).map(f64::from).collect() };
+        let reference = BTreeMap::from([("scale".to_owned(), scale.clone()), ("V".to_owned(), v.clone())]);
+        let ours = converter.import::<f64>(&reference).unwrap().variables;
+        let noise = [0.0, 1.0, 2.0, 6.0, 7.0, 8.0, 3.0, 4.0, 5.0, 9.0, 10.0, 11.0];
+        assert_eq!(ours.get("noise").unwrap(), noise);
+        assert_eq!(ours.get("abundance").unwrap(), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        assert_eq!(ours.get("rest").unwrap(), [6.0, 7.0]);
+        let value = |name: &str| ours.get(name).map(<[f64]>::to_vec);
+        assert_eq!(converter.export("scale", &[4, 3], &value).unwrap().unwrap(), scale);
+        assert_eq!(converter.export("V", &[4, 2], &value).unwrap().unwrap(), v);
+        assert!(converter.export("V", &[5, 2], &value).is_err());
     }
 
     #[test]

@@ -8,10 +8,14 @@ static TABLES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/names.rs"))
 pub enum Shape {
     /// The same array.
     Same,
-    /// A weight `[out, in]`, its columns shared out to several of ours.
-    Linear,
-    /// A table whose first axis in the reference has this name.
-    Axis(String),
+    /// A weight `[out, in]`, its columns shared out to several of ours: the main input, then the input of this name if it
+    /// says one, continuous covariates, categories.
+    Linear(Option<String>),
+    /// Rows of a table shared out to several of ours, one after the other along its first axis, which has this name; one
+    /// without that axis takes one row.
+    Stacked(String),
+    /// An array whose first axes in the reference have these names, in this order; the others follow in ours.
+    Axes(Vec<String>),
     /// A statistic of the data.
     Stat,
     /// Not needed.
@@ -104,9 +108,14 @@ fn rule(line: &str) -> Option<Rule> {
     let shape = match (ours.trim(), shape) {
         ("-", "") => Shape::Unused,
         (_, "") => Shape::Same,
-        (_, "linear") => Shape::Linear,
+        (_, "linear") => Shape::Linear(None),
+        (_, word) if word.starts_with("linear ") => Shape::Linear(Some(word["linear ".len()..].to_owned())),
+        (_, word) if word.starts_with("stacked ") => Shape::Stacked(word["stacked ".len()..].to_owned()),
         (_, "stat") => Shape::Stat,
-        (_, word) => Shape::Axis(word.strip_prefix("axis ")?.to_owned()),
+        (_, word) => {
+            let names = word.strip_prefix("axis ").or_else(|| word.strip_prefix("axes "))?;
+            Shape::Axes(names.split(',').map(|n| n.trim().to_owned()).collect())
+        }
     };
     let ours = ours.split(" | ").map(|name| name.trim().to_owned()).collect();
     Some(Rule { reference: reference.trim().to_owned(), ours, shape })
@@ -145,8 +154,8 @@ mod tests {
         let map = NameMap::of(["scvi_latent_library.svi", "stdlib/scvi.svi"]);
         let target = map.target("z_encoder.encoder.fc_layers.Layer 1.0.weight").unwrap();
         assert_eq!(target.ours, ["encoder.h.mlp.1.linear.weight"]);
-        assert_eq!(target.shape, Shape::Linear);
-        assert_eq!(map.target("px_r").unwrap().shape, Shape::Axis("gene".into()));
+        assert_eq!(target.shape, Shape::Linear(None));
+        assert_eq!(map.target("px_r").unwrap().shape, Shape::Axes(vec!["gene".into()]));
         assert_eq!(map.target("z_encoder.encoder.fc_layers.Layer x.0.weight"), None);
         assert!(NameMap::parse("a b c").is_err());
     }

@@ -91,7 +91,7 @@ impl Given {
         }
         for axis in compiled.axes() {
             let AxisSource::Within(whole) = &axis.source else { continue };
-            let all = compiled.axes().iter().find(|a| a.name == *whole).map_or(1, |a| self.size(a));
+            let all = self.bound.size(compiled.axes(), whole).unwrap_or(1);
             let size = self.bound.sizes.get_mut(&axis.name);
             let n = size.map_or(0, |size| {
                 // Half of the labels unless a number is given.
@@ -102,18 +102,10 @@ impl Given {
         }
     }
 
-    fn size(&self, axis: &dsl::AxisInfo) -> usize {
-        match &axis.source {
-            AxisSource::Knob(n) => *n,
-            AxisSource::Labels(labels) => labels.len(),
-            _ => self.bound.sizes.get(&axis.name).copied().unwrap_or(1),
-        }
-    }
-
     /// Sizes of the axes of a field, as written.
     pub fn shape(&self, slot: &Slot, model: &Model) -> Vec<usize> {
         let axes = model.compiled().axes();
-        let size = |name: &String| axes.iter().find(|a| a.name == *name).map_or(1, |a| self.size(a));
+        let size = |name: &String| self.bound.size(axes, name).unwrap_or(1);
         slot.axes.iter().map(size).collect()
     }
 

@@ -77,6 +77,28 @@ impl Case {
         weight.filter(|w| *w < 1.0)
     }
 
+    /// Whether a gradient flows through stored draws of Gamma or Dirichlet. There torch's own derivative is an
+    /// approximation, off by up to 2e-3 of its size.
+    pub fn has_implicit_draws(&self) -> bool {
+        let kinds = self.entry["noise"].as_array().cloned().unwrap_or_default();
+        let name = |n: &Value| n["name"].as_str().unwrap_or_default().to_owned();
+        kinds.iter().map(name).any(|n| n.ends_with(".gamma") || n.ends_with(".dirichlet"))
+    }
+
+    /// Whether the last code of labels stands for a missing one.
+    pub fn has_unknown(&self) -> bool {
+        self.entry["setup"]["unlabeled_category"].is_string()
+    }
+
+    /// The number of rows of the whole data set, where the case says it: `n_obs = 36`, `n_obs (30)`.
+    pub fn n_obs(&self) -> Option<usize> {
+        let texts = ["reduction", "notes"].into_iter().filter_map(|key| self.entry[key].as_str());
+        texts.into_iter().find_map(|text| {
+            let (_, rest) = text.rsplit_once("n_obs = ").or_else(|| text.split_once("n_obs ("))?;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        })
+    }
+
     /// Parameters that the loss does not reach.
     pub fn no_grad(&self) -> Vec<String> {
         let list = self.entry["no_grad"].as_array().cloned().unwrap_or_default();

@@ -9,6 +9,7 @@
 pub(crate) mod case;
 mod evaluate;
 mod families;
+mod implicit;
 mod inputs;
 mod train;
 
@@ -30,7 +31,13 @@ fn run(wanted: impl Fn(&Case) -> bool, check: impl Fn(&Case) -> Outcome) {
     }
     let (mut checked, mut skipped, mut failures) = (0, 0, vec![]);
     for case in folders.iter().flat_map(|f| case::cases(f)).filter(|c| wanted(c)) {
-        match check(&case) {
+        let checked_case = std::panic::AssertUnwindSafe(|| check(&case));
+        let outcome = std::panic::catch_unwind(checked_case).unwrap_or_else(|e| {
+            let said = e.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| e.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Outcome::Differs(vec![said.unwrap_or_else(|| "panic".to_owned())])
+        });
+        match outcome {
             Outcome::Agrees => checked += 1,
             Outcome::Skipped(why) => {
                 println!("skipped: {}: {why}", case.name);

@@ -24,7 +24,7 @@ pub fn check(case: &Case) -> Outcome {
     let (n_steps, n_batch) = (number("steps") as usize, number("rows") as usize);
     let (compiled, files) = crate::library_model_and_files(configuration.model, &configuration.sets);
     let tensors = case.tensors();
-    let data = Data::new(&tensors, family, &compiled);
+    let data = Data::new(case, &tensors, family, &compiled);
     let request = Request { purpose: Purpose::Objective, mode: Mode::Train, n_batch };
     let lowered = crate::lowered(&compiled, &data.bound, &request);
     let map = NameMap::of(files.iter().map(String::as_str));

@@ -40,10 +40,10 @@ pub(super) fn start(init: Weights, inputs: usize, outputs: usize) -> (Init, Init
     let zero = Init::Constant(0.0);
     match init {
         Weights::Default => {
-            let uniform = Init::Uniform { bound: 1.0 / inputs.sqrt() };
+            let uniform = Init::within(1.0 / inputs.sqrt());
             (uniform, uniform)
         }
-        Weights::Glorot => (Init::Uniform { bound: (6.0 / (inputs + outputs)).sqrt() }, zero),
+        Weights::Glorot => (Init::within((6.0 / (inputs + outputs)).sqrt()), zero),
         Weights::Kaiming => (Init::Normal { mean: 0.0, sd: (2.0 / inputs).sqrt() }, zero),
         Weights::Given(init) => (init, zero),
     }

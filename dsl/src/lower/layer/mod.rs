@@ -116,7 +116,7 @@ impl Lowerer<'_> {
         let Some(path) = path else { return cut };
         let twin = self.twin(axis);
         let dims = [(axis, DimRole::In), (twin, DimRole::Out)];
-        let init = Init::Uniform { bound: 1.0 / (size as f64).sqrt() };
+        let init = Init::within(1.0 / (size as f64).sqrt());
         let w = self.variable(&format!("{path}.weight"), &dims, init, VariableKind::Trained);
         let y = self.g.contract(cut, w, axis);
         self.g.rename(y, twin, axis)

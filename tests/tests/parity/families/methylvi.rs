@@ -15,6 +15,7 @@ pub const FAMILY: Family = Family {
         ("mCH_cov", "cov2"),
         ("batch", "batch"),
     ],
+    prepare: super::AS_THEY_ARE,
     compared,
     warmup: 400.0,
 };

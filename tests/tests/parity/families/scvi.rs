@@ -10,6 +10,7 @@ pub const FAMILY: Family = Family {
     class: "SCVI",
     configure,
     fields: &[("X", "x"), ("batch", "batch"), ("labels", "label"), ("size_factor", "size_factor")],
+    prepare: super::AS_THEY_ARE,
     compared,
     warmup: 400.0,
 };

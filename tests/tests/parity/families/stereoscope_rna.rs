@@ -6,6 +6,7 @@ pub const FAMILY: Family = Family {
     class: "RNAStereoscope",
     configure: |_| Configuration::of("stereoscope_rna"),
     fields: &[("X", "x"), ("labels", "type")],
+    prepare: super::AS_THEY_ARE,
     compared: |_, _, _| compared(),
     warmup: 0.0,
 };
