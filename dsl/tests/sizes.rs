@@ -140,7 +140,8 @@ fn a_filter_that_asks_what_is_known_lets_it_be_read() {
     let known = w.run(&c.lower(&w.bound, &asked).expect("it lowers"), &ROWS)["known"].clone();
     for (k, row) in ROWS.iter().enumerate() {
         let genes = w.bound.sizes["gene"];
-        let sum: f64 = (0..genes).map(|g| [*row, g]).map(|at| w.is_known("y", &at) * w.slot_value("y", &at)).sum();
+        let sum: f64 =
+            (0..genes).map(|g| [*row, g]).map(|at| w.is_known("y", &at) * w.slot_value("y", &at)).sum();
         close(known[k], sum);
     }
 }

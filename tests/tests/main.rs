@@ -7,6 +7,7 @@ mod disk;
 mod editor;
 mod gradients;
 mod kill;
+mod library;
 mod mutants;
 mod noise;
 mod parity;

@@ -38,11 +38,21 @@ pub fn feed_noise_and_slopes(g: &Graph, slopes: bool) -> (Graph, Vec<Noise>) {
         out.set_origin(node.origin);
         let new = match &node.op {
             Op::Random { kind: RandomKind::Normal, axes, stream, .. } => {
-                noise.push(Noise { n: g.n_elements(axes), shape: shape(axes), kind: RandomKind::Normal, slope: false });
+                noise.push(Noise {
+                    n: g.n_elements(axes),
+                    shape: shape(axes),
+                    kind: RandomKind::Normal,
+                    slope: false,
+                });
                 out.input(format!("noise {stream} {}", noise.len()), axes.clone())
             }
             Op::Random { kind: RandomKind::LogGamma, params, axes, stream, .. } => {
-                noise.push(Noise { n: g.n_elements(axes), shape: shape(axes), kind: RandomKind::LogGamma, slope: false });
+                noise.push(Noise {
+                    n: g.n_elements(axes),
+                    shape: shape(axes),
+                    kind: RandomKind::LogGamma,
+                    slope: false,
+                });
                 let value = out.input(format!("noise {stream} {}", noise.len()), axes.clone());
                 let of = map[params[0].index()];
                 let fixed = out.stop(of);

@@ -208,6 +208,10 @@ fn every_model_of_the_library_simulates_and_runs() {
     for (name, _) in svi::library::STDLIB {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let model = svi::compile_file(name).expect("the library compiles");
+        // What needs a trained model, or files of different cells, runs on real data (see `library`).
+        if !model.compiled().loads().is_empty() || model.compiled().plate().is_none() {
+            continue;
+        }
         let several =
             model.compiled().slots().iter().any(|s| s.path.as_ref().is_some_and(|p| p.starts_with("mod.")));
         let ending = if several { "h5mu" } else { "h5ad" };

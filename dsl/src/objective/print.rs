@@ -94,8 +94,10 @@ fn names(m: &Model, sites: impl IntoIterator<Item = SiteNo>) -> String {
 
 /// `p(x)`, or `p(x | u)` with the latents that it depends on.
 fn density(m: &Model, s: SiteNo) -> String {
-    let reads = names(m, m.sites_read(m.sites[s].prior.reads()));
-    let bar = if reads.is_empty() { String::new() } else { format!(" | {reads}") };
+    let read = m.sites_read(m.sites[s].prior.reads());
+    let mut reads: Vec<&str> = read.into_iter().map(|r| m.sites[r].name.as_str()).collect();
+    reads.sort_unstable();
+    let bar = if reads.is_empty() { String::new() } else { format!(" | {}", reads.join(", ")) };
     format!("p({}{bar})", m.sites[s].name)
 }
 

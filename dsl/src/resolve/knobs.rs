@@ -103,7 +103,13 @@ impl Merger<'_> {
             let mut all: Vec<&String> = vec![];
             let mut next = vec![name];
             while let Some(n) = next.pop() {
-                for r in open.iter().filter(|o| o.0 == *n).flat_map(|o| &o.1).filter(|r| !all.contains(r)).collect::<Vec<_>>() {
+                for r in open
+                    .iter()
+                    .filter(|o| o.0 == *n)
+                    .flat_map(|o| &o.1)
+                    .filter(|r| !all.contains(r))
+                    .collect::<Vec<_>>()
+                {
                     all.push(r);
                     next.push(r);
                 }

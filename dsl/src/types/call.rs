@@ -131,8 +131,7 @@ impl Checker<'_> {
         }
         match name {
             "softmax" => self.softmax(call, span, scope),
-            "argmax" => self.argmax(false, call, span, scope),
-            "argmin" => self.argmax(true, call, span, scope),
+            "argmax" | "argmin" => self.argmax(name == "argmin", call, span, scope),
             "uniform" => self.uniform(call, span, scope),
             "size" => self.size(call, span, scope),
             "linspace" => self.linspace(call, span, scope),

@@ -228,7 +228,9 @@ impl Checker<'_> {
 fn observed_in(e: &ast::Expr, out: &mut Vec<String>) {
     match &e.kind {
         ast::ExprKind::Call(call) => match (is_name(&call.callee), &call.args[..]) {
-            (Some(f), [arg]) if f.text == "observed" => out.extend(is_name(&arg.value).map(|n| n.text.clone())),
+            (Some(f), [arg]) if f.text == "observed" => {
+                out.extend(is_name(&arg.value).map(|n| n.text.clone()))
+            }
             _ => {}
         },
         ast::ExprKind::Binary { op: ast::BinaryOp::And, left, right } => {

@@ -60,6 +60,12 @@ pub struct PrepArgs {
     /// The table in which cells are near each other for --moments; by default 30 principal components of the counts.
     #[arg(long, value_name = "obsm.NAME", requires = "moments")]
     space: Option<FieldPath>,
+    /// Put N doublets for each cell under the cells: sums of the counts of two; obs.doublet says which rows they are.
+    #[arg(long, value_name = "N")]
+    doublets: Option<f64>,
+    /// Seed of what is drawn.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    seed: u64,
     /// Replace OUT.h5ad if it is there.
     #[arg(long)]
     force: bool,
@@ -113,6 +119,11 @@ pub fn run(args: &PrepArgs) -> Outcome {
     }
     if let Some(n) = args.moments {
         add_moments(args, &mut data, n)?;
+    }
+    if let Some(times) = args.doublets {
+        let counts = counts(args, &data)?;
+        data = prepare::with_doublets(&data, &counts, times, args.seed)
+            .map_err(|why| Error::plain(request(format!("`--doublets {times}`: {why}"))))?;
     }
     write_new(&args.out, &data, WriteOptions { overwrite: args.force, in_place: false })?;
     out(&format!("{}: {} cells x {} genes", args.out.display(), data.obs_names.len(), data.var_names.len()));

@@ -1,6 +1,7 @@
 //! Preparing data before a model is trained on them, with the methods and the numbers of scanpy: what a file holds,
 //! filters, genes that vary, files put together, moments over neighbours.
 
+mod doublets;
 mod filter;
 mod join;
 mod loess;
@@ -11,6 +12,7 @@ mod survey;
 mod tests;
 mod variable;
 
+pub use doublets::with_doublets;
 pub use filter::{Limits, filter};
 pub use join::{Join, add_table, concatenate};
 pub use loess::loess;

@@ -133,7 +133,8 @@ impl Given {
             SlotKind::Count if by_row && shape.len() == 2 => FieldData::Matrix(Matrix::Csr(made.counts())),
             _ => {
                 let over = slot.over.as_deref().and_then(|a| compiled.axes().iter().find(|i| i.name == a));
-                let values = made.values(over.map_or(1, |a| self.size(a)));
+                let values =
+                    made.values(over.and_then(|a| self.bound.size(compiled.axes(), &a.name)).unwrap_or(1));
                 match (by_row, shape.len()) {
                     (false, _) if is_turned(slot, model) => {
                         FieldData::Whole(transposed(&values, shape[0], shape[1]))

@@ -103,7 +103,14 @@ impl Bench {
         }
         let names: Vec<String> = self.variables.iter().map(|(n, _)| n.to_owned()).collect();
         let trained = names.iter().filter_map(|n| self.g.find_variable(n)).collect();
-        let d = Differentiated { graph: &self.g, loss, trained, feeds: &feeds, variables: &self.variables };
+        let d = Differentiated {
+            graph: &self.g,
+            loss,
+            trained,
+            feeds: &feeds,
+            variables: &self.variables,
+            most: usize::MAX,
+        };
         let (wrong, n) = d.disagreements();
         (wrong.into_iter().map(|w| format!("{what}: {w}")).collect(), n)
     }

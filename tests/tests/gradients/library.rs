@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 const N_CELLS: usize = 6;
 
-/// Each option alone at each of its values, beside the defaults.
-fn settings(c: &Compiled) -> Vec<Vec<(String, String)>> {
+/// Each option that the file itself declares alone at each of its values, beside the defaults.
+fn settings(c: &Compiled, text: &str) -> Vec<Vec<(String, String)>> {
     let mut all = vec![vec![]];
-    for o in c.options() {
+    let own = |name: &str| text.lines().any(|l| l.starts_with("option ") && l.contains(&format!(" {name} ")));
+    for o in c.options().iter().filter(|o| own(&o.name)) {
         let values: Vec<String> = match o.choices[..] {
             [] if o.value.parse::<bool>().is_ok() => vec!["true".into(), "false".into()],
             [] if o.name == "layers" => vec!["2".into()],
@@ -44,14 +45,14 @@ fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
     let trained = l.variables.iter().filter(|v| v.kind == VariableKind::Trained);
     let trained = trained.filter_map(|v| l.graph.find_variable(&v.name)).collect();
     let variables = variables(&l);
-    Differentiated { graph: &l.graph, loss, trained, feeds: &made.feeds(), variables: &variables }
+    Differentiated { graph: &l.graph, loss, trained, feeds: &made.feeds(), variables: &variables, most: 5 }
         .disagreements()
 }
 
 #[test]
 fn every_parameter_of_every_library_model_under_every_choice() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
-    let mut models: Vec<String> = std::fs::read_dir(folder)
+    let mut models: Vec<String> = std::fs::read_dir(&folder)
         .expect("the library is checked in")
         .map(|e| e.expect("a readable folder").path())
         .filter(|p| p.extension().is_some_and(|e| e == "svi"))
@@ -63,11 +64,16 @@ fn every_parameter_of_every_library_model_under_every_choice() {
     let mut compared = 0;
     for model in &models {
         let known = crate::library_model(model, &[]);
-        let has =
-            |n: &str| known.options().iter().any(|o| o.name == n) || known.axes().iter().any(|a| a.name == n);
+        let is_set =
+            |a: &dsl::AxisInfo| matches!(a.source, dsl::AxisSource::Knob(_) | dsl::AxisSource::Formula(_));
+        let has = |n: &str| {
+            known.options().iter().any(|o| o.name == n)
+                || known.axes().iter().any(|a| a.name == n && is_set(a))
+        };
         let small = small.iter().filter(|(n, _)| has(n)).map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
         let small: Vec<_> = small.collect();
-        for mut sets in settings(&known) {
+        let text = std::fs::read_to_string(folder.join(format!("{model}.svi"))).expect("a readable file");
+        for mut sets in settings(&known, &text) {
             let what = format!("{model} {sets:?}");
             sets.extend(small.clone());
             let c = crate::library_model(model, &sets);

@@ -243,14 +243,26 @@ pub fn to_elements<E: Element>(fed: Vec<Fed>, noise: Vec<Vec<f64>>) -> Vec<Held<
     fed.chain(noise.into_iter().map(real)).collect()
 }
 
-/// A tensor's values, row-major in axes of these sizes: turned if its two axes are the other way round.
+/// A tensor's values, row-major in axes of these sizes; its own axes may stand in another order, which is told by their
+/// sizes where these differ.
 fn in_order_of(sizes: &[usize], t: &Tensor) -> Vec<f64> {
-    match (sizes, &t.shape[..]) {
-        (&[a, b], &[rows, columns]) if (a, b) == (columns, rows) && a != b => {
-            (0..a).flat_map(|i| (0..b).map(move |j| t.values[j * columns + i])).collect()
+    let place = |n: &usize| t.shape.iter().position(|m| m == n);
+    let order: Option<Vec<usize>> = sizes.iter().map(place).collect();
+    let distinct = sizes.iter().collect::<BTreeSet<_>>().len() == sizes.len();
+    let Some(order) = order.filter(|_| distinct && sizes.len() == t.shape.len() && *sizes != t.shape[..])
+    else {
+        return t.values.clone();
+    };
+    let stride = |k: usize| t.shape[k + 1..].iter().product::<usize>();
+    let at = |flat: usize| {
+        let (mut rest, mut at) = (flat, 0);
+        for (n, k) in sizes.iter().zip(&order).rev() {
+            at += rest % n * stride(*k);
+            rest /= n;
         }
-        _ => t.values.clone(),
-    }
+        t.values[at]
+    };
+    (0..t.values.len()).map(at).collect()
 }
 
 /// The reference's gradients: those in double precision where it keeps them; without those of an adversary in the

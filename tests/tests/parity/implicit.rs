@@ -39,8 +39,7 @@ fn beta_slope(a: f64, b: f64, x: f64) -> f64 {
     let tail = |a: f64| if below { lower(a, b, x, log_rest) } else { -lower(b, a, 1.0 - x, x.ln()) };
     let h = 1e-4 * a;
     let change = (8.0 * (tail(a + h) - tail(a - h)) - (tail(a + 2.0 * h) - tail(a - 2.0 * h))) / (12.0 * h);
-    let log_density =
-        (a - 1.0) * x.ln() + (b - 1.0) * log_rest - (lgamma(a) + lgamma(b) - lgamma(a + b));
+    let log_density = (a - 1.0) * x.ln() + (b - 1.0) * log_rest - (lgamma(a) + lgamma(b) - lgamma(a + b));
     -change / log_density.exp()
 }
 
@@ -68,7 +67,9 @@ fn slopes_are_those_of_closed_forms() {
     let (a, b, x) = (1.7, 2.6, 0.4);
     let h = 1e-6;
     let f = |a: f64| lower(a, b, x, (1.0_f64 - x).ln());
-    let density = (f64::ln(x) * (a - 1.0) + (b - 1.0) * (1.0_f64 - x).ln() - lgamma(a) - lgamma(b) + lgamma(a + b)).exp();
+    let density = (f64::ln(x) * (a - 1.0) + (b - 1.0) * (1.0_f64 - x).ln() - lgamma(a) - lgamma(b)
+        + lgamma(a + b))
+    .exp();
     let expected = -(f(a + h) - f(a - h)) / (2.0 * h) / density;
     assert!((beta_slope(a, b, x) - expected).abs() < 1e-6 * expected.abs());
 }

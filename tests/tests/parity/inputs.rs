@@ -60,12 +60,7 @@ fn where_known(
 
 impl Data {
     /// Reads the inputs of a case.
-    pub fn new(
-        case: &Case,
-        tensors: &BTreeMap<String, Tensor>,
-        family: &Family,
-        model: &Compiled,
-    ) -> Self {
+    pub fn new(case: &Case, tensors: &BTreeMap<String, Tensor>, family: &Family, model: &Compiled) -> Self {
         let mut inputs = super::case::under(tensors, "input.");
         // Parameters of another model of the reference are constants of ours.
         let constants = tensors.iter().filter(|(n, _)| n.starts_with("param."));
@@ -175,7 +170,9 @@ impl Data {
                 let rows = slice(&self.fields[index]);
                 let each = width(&self.fields[index]);
                 if *own_first {
-                    let places = |r: &[f64]| (0..width(of)).flat_map(|k| r.iter().map(move |x| (*x, k))).collect::<Vec<_>>();
+                    let places = |r: &[f64]| {
+                        (0..width(of)).flat_map(|k| r.iter().map(move |x| (*x, k))).collect::<Vec<_>>()
+                    };
                     rows.chunks(each).flat_map(places).map(|(r, k)| at(r)[k]).collect()
                 } else {
                     rows.iter().flat_map(|r| at(*r).to_vec()).collect()

@@ -29,9 +29,6 @@ fn configure(case: &Case) -> Configuration {
     }
     c.set("encode_covariates", init["encode_covariates"] == true);
     c.set("weights", if init["weight_obs"] == true { "rare" } else { "equal" });
-    if init["prior"] == "mog" {
-        c.skip = Some("the divergence from a mixture is one draw of ours and 30 of the reference");
-    }
     c.set("prior_of_z", init["prior"].as_str().unwrap_or("normal"));
     c
 }

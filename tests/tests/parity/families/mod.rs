@@ -1,6 +1,7 @@
 //! What the tests know of each class of the reference: which model of the library it is, under which options, what its
 //! inputs are called, and which of our expressions its tensors are. Everything else is the same for all.
 
+mod amortized_lda;
 mod autozi;
 mod cellassign;
 mod condscvi;
@@ -96,6 +97,7 @@ pub const AS_THEY_ARE: fn(&mut BTreeMap<String, Tensor>) = |_| ();
 
 /// Every class that the library has.
 pub const FAMILIES: &[Family] = &[
+    amortized_lda::FAMILY,
     autozi::FAMILY,
     cellassign::FAMILY,
     condscvi::FAMILY,
