@@ -77,7 +77,9 @@ fn every_parameter_of_every_library_model_under_every_choice() {
             let what = format!("{model} {sets:?}");
             sets.extend(small.clone());
             let c = crate::library_model(model, &sets);
-            for mode in [Mode::Train, Mode::Evaluate] {
+            // The modes differ in norms and dropout alone.
+            let modes = if sets.len() == small.len() { &[Mode::Train, Mode::Evaluate][..] } else { &[Mode::Train] };
+            for &mode in modes {
                 let (found, n) = check(&c, mode);
                 compared += n;
                 wrong.extend(found.into_iter().map(|f| format!("{what} {mode:?}: {f}")));
