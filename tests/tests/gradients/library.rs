@@ -78,7 +78,8 @@ fn every_parameter_of_every_library_model_under_every_choice() {
             sets.extend(small.clone());
             let c = crate::library_model(model, &sets);
             // The modes differ in norms and dropout alone.
-            let modes = if sets.len() == small.len() { &[Mode::Train, Mode::Evaluate][..] } else { &[Mode::Train] };
+            let modes =
+                if sets.len() == small.len() { &[Mode::Train, Mode::Evaluate][..] } else { &[Mode::Train] };
             for &mode in modes {
                 let (found, n) = check(&c, mode);
                 compared += n;

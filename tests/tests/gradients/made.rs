@@ -110,6 +110,8 @@ fn field(c: &Compiled, name: &str, i: usize) -> f64 {
         Some(SlotKind::Bool) => f64::from(u8::from(u > 0.5)),
         Some(SlotKind::Positive | SlotKind::Nonneg) => 0.5 + 2.0 * u,
         Some(SlotKind::Unit) => u,
+        // What it sums to is of no account here.
+        Some(SlotKind::Simplex) => 0.05 + u,
         _ => 4.0 * u - 2.0,
     }
 }
