@@ -82,7 +82,7 @@ impl SiteKey {
     }
 
     /// The key, and the fixed part of the counter.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
     pub(crate) fn parts(&self) -> ([u32; 2], u32) {
         (self.key, self.tag)
     }
