@@ -137,6 +137,10 @@ pub struct TrainSettings {
     pub decoupled_decay: bool,
     /// Largest norm of all gradients together; longer ones are scaled down to it.
     pub clip: Option<f64>,
+    /// Rows whose label is known, that come as minibatches of their own.
+    pub labelled: Option<Labelled>,
+    /// Draws of every latent over which the objective is averaged.
+    pub samples: usize,
     /// A category of whose labels every minibatch holds equal shares; the rarer ones come up again.
     pub stratify: Option<String>,
     /// A second plate whose minibatches, of the same size, go along with those of the first; without it the second plate
@@ -156,6 +160,16 @@ pub struct TrainSettings {
     pub freeze: Vec<String>,
 }
 
+/// A stream of rows whose label is known: means over the rows `where observed(field)` see minibatches of it, as large as
+/// those of all rows beside which they go; an epoch is a pass of all rows, and the stream comes up again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The category field.
+    pub field: String,
+    /// At most this many rows of each label, drawn anew for every epoch; none: all of them.
+    pub per_label: Option<usize>,
+}
+
 impl Default for TrainSettings {
     fn default() -> Self {
         Self {
@@ -166,6 +180,8 @@ impl Default for TrainSettings {
             weight_decay: 1e-6,
             decoupled_decay: false,
             clip: None,
+            labelled: None,
+            samples: 1,
             stratify: None,
             pair: None,
             train_size: None,
@@ -309,6 +325,8 @@ pub enum FeedSpec {
     Rows,
     /// The same of a paired plate.
     PairedRows,
+    /// What the other feed gives, for the rows of the minibatch of labelled rows ([`Labelled`]).
+    OfLabelled(Box<FeedSpec>),
     /// The value of a `stat`, computed beforehand by [`Purpose::Statistics`] (its graph output has the same name).
     Stat(String),
     /// The number of the current epoch, counted from 0, as a scalar.

@@ -131,8 +131,8 @@ codes! {
         "A replacement must have the same axes and support as what it replaces, because other parts of the model rely on them.";
     E0409 Error "simplex axis ambiguous":
         "A simplex sums to one along one axis, and the type has several. Say which: `simplex over d`.";
-    E0410 Error "category used as a number":
-        "Labels have no arithmetic. Index a parameter by the category, or pass it to a net after the bar.";
+    E0410 Error "no number where one is needed":
+        "Labels have no arithmetic: index a parameter by the category, or pass it to a net after the bar. What shapes the computation, such as the length of a ramp, is a number known before any data are read.";
     E0411 Error "boolean needed":
         "A condition must be true or false. Compare the value with something.";
     E0412 Error "probabilities and logits confused":

@@ -5,7 +5,7 @@
 use super::{FieldValue, Lowerer};
 use crate::derive::drawn_from;
 use crate::model::{ExprId, ExprKind, FieldNo, Held, SiteNo};
-use autodiff_runtime::{AxisId, NodeId};
+use autodiff_runtime::{Axes, AxisId, NodeId};
 use std::collections::BTreeSet;
 
 /// What differs under an intervention.
@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) held: BTreeSet<SiteNo>,
     /// Sites drawn several times, along an axis.
     pub(super) draws: Option<(BTreeSet<SiteNo>, AxisId)>,
+    /// The minibatch is that of labelled rows.
+    pub(super) labelled: bool,
 }
 
 impl Lowerer<'_> {
@@ -47,11 +49,11 @@ impl Lowerer<'_> {
 
     /// Evaluates with sites and fields held at values.
     pub(super) fn holding<T>(&mut self, held: &[(Held, NodeId)], f: impl FnOnce(&mut Self) -> T) -> T {
-        let sites =
+        let sites: BTreeSet<SiteNo> =
             held.iter().filter_map(|h| if let Held::Site(s) = h.0 { Some(s) } else { None }).collect();
         let fields =
             held.iter().filter_map(|h| if let Held::Field(f) = h.0 { Some(f) } else { None }).collect();
-        let context = self.open(sites, fields, None);
+        let context = self.open(Context { held: sites.clone(), sites, fields, ..Context::default() });
         for (what, node) in held {
             match *what {
                 Held::Site(s) => {
@@ -65,7 +67,7 @@ impl Lowerer<'_> {
         self.inside(context, f)
     }
 
-    /// Evaluates with `n` draws of the sites, along an axis of their own, and averages.
+    /// Evaluates with `n` draws of the sites, along an axis of their own, and averages over these draws.
     pub(super) fn averaging(
         &mut self,
         sites: BTreeSet<SiteNo>,
@@ -74,8 +76,67 @@ impl Lowerer<'_> {
     ) -> NodeId {
         let axis = self.g.add_axis("draw", n);
         self.draw_axes.push(axis);
-        let context = self.open(sites.clone(), BTreeSet::new(), Some((sites, axis)));
+        self.drawing(sites, axis, |l| {
+            let x = f(l);
+            l.mean_along(x, axis)
+        })
+    }
+
+    /// Evaluates with a draw of the sites for each place of an axis.
+    pub(super) fn drawing<T>(
+        &mut self,
+        sites: BTreeSet<SiteNo>,
+        axis: AxisId,
+        f: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let draws = Some((sites.clone(), axis));
+        let context = self.open(Context { sites, draws, ..Context::default() });
         self.inside(context, f)
+    }
+
+    /// Evaluates for the minibatch of labelled rows, once for all that asks for it here.
+    pub(super) fn of_labelled<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        let before = (0..self.contexts.len())
+            .find(|c| self.contexts[*c].labelled && self.contexts[*c].parent == self.here);
+        let context = before.unwrap_or_else(|| {
+            let plate = self.m.plate;
+            let of_rows = |axes: &crate::model::AxisSet| plate.is_some_and(|p| axes.contains(&p));
+            let fields = (0..self.m.fields.len()).filter(|f| of_rows(&self.m.fields[*f].ty.axes)).collect();
+            let here = |s: &SiteNo| plate.is_some_and(|p| self.m.sites[*s].plates.contains(&p));
+            let sites = (0..self.m.sites.len()).filter(here).collect();
+            self.open(Context { sites, fields, labelled: true, ..Context::default() })
+        });
+        self.inside(context, f)
+    }
+
+    /// Whether what is read here is of the minibatch of labelled rows.
+    pub(super) fn reads_labelled(&self) -> bool {
+        let mut at = self.here;
+        while at != 0 && !self.contexts[at].labelled {
+            at = self.contexts[at].parent;
+        }
+        at != 0
+    }
+
+    /// The axes along which a site is drawn several times: those of the contexts around its own too.
+    pub(super) fn draws_of(&self, s: SiteNo) -> Axes {
+        let mut at = self.home_of_site(s);
+        let mut axes = Axes::none();
+        loop {
+            let context = &self.contexts[at];
+            if let Some((_, axis)) = context.draws.as_ref().filter(|d| d.0.contains(&s)) {
+                axes = axes.with(*axis);
+            }
+            if at == 0 {
+                return axes;
+            }
+            at = context.parent;
+        }
+    }
+
+    /// The mean along an axis that the value may lack.
+    pub(super) fn mean_along(&mut self, x: NodeId, axis: AxisId) -> NodeId {
+        if self.g.axes_of(x).contains(axis) { self.g.mean(x, axis) } else { x }
     }
 
     fn inside<T>(&mut self, context: usize, f: impl FnOnce(&mut Self) -> T) -> T {
@@ -85,14 +146,11 @@ impl Lowerer<'_> {
         value
     }
 
-    fn open(
-        &mut self,
-        mut sites: BTreeSet<SiteNo>,
-        fields: BTreeSet<FieldNo>,
-        draws: Option<(BTreeSet<SiteNo>, AxisId)>,
-    ) -> usize {
+    fn open(&mut self, given: Context) -> usize {
+        let Context { mut sites, fields, labelled, .. } = given;
         let m = self.m;
-        let held = if draws.is_none() { sites.clone() } else { BTreeSet::new() };
+        let table = |p: usize| labelled && m.plate.is_some_and(|plate| m.params[p].ty.axes.contains(&plate));
+        let noise = |d: usize| labelled && m.plate.is_some_and(|plate| m.draws[d].axes.contains(&plate));
         let mut exprs = vec![false; m.exprs.len()];
         loop {
             for i in 0..exprs.len() {
@@ -101,6 +159,8 @@ impl Lowerer<'_> {
                 exprs[i] = match m.expr(id).kind {
                     ExprKind::Site(s) => sites.contains(&s),
                     ExprKind::Field(f) | ExprKind::Known(f) => fields.contains(&f),
+                    ExprKind::Param(p) => table(p),
+                    ExprKind::Draw(d) if noise(d) => true,
                     ExprKind::GuideMean(s) | ExprKind::GuideVar(s) | ExprKind::OfSite(_, s) => {
                         let dists = std::iter::once(&m.sites[s].prior).chain(&m.sites[s].guide);
                         sites.contains(&s) || dists.flat_map(|d| d.reads()).any(flagged)
@@ -122,7 +182,7 @@ impl Lowerer<'_> {
                 break;
             }
         }
-        self.contexts.push(Context { parent: self.here, exprs, sites, fields, held, draws });
+        self.contexts.push(Context { parent: self.here, exprs, sites, fields, ..given });
         self.contexts.len() - 1
     }
 }

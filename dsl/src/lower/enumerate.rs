@@ -242,6 +242,7 @@ impl Lowerer<'_> {
         for p in q.dist.params.clone() {
             axes = axes.union(&self.extra(p));
         }
+        axes = axes.union(&self.draws_of(s));
         let (rows, stream) = (self.rows(&axes), self.stream(&name));
         let u = self.g.random(RandomKind::Uniform, &[], stream, axes, rows);
         let log_u = self.g.log(u);

@@ -101,6 +101,12 @@ impl Lowerer<'_> {
                 let x = self.expr(x);
                 self.g.stop(x)
             }
+            ExprKind::OfLabelled(x) if self.training() && self.m.train.labelled.is_some() => self
+                .of_labelled(|l| {
+                    let x = l.expr(x);
+                    l.expect(x)
+                }),
+            ExprKind::OfLabelled(x) => self.expr(x),
             ExprKind::Place(a) => {
                 let places = self.g.iota(self.axis(a));
                 self.g.to_real(places)

@@ -16,7 +16,8 @@ impl Lowerer<'_> {
             return None;
         }
         let name = decl.slot.name.clone();
-        let held = self.fields_held.contains(&f) || self.home_of_field(f) != 0;
+        let home = self.home_of_field(f);
+        let held = self.fields_held.contains(&f) || (home != 0 && !self.contexts[home].labelled);
         if !self.bound.present.contains(&name) || held {
             return None;
         }

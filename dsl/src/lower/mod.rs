@@ -98,6 +98,8 @@ struct Lowerer<'a> {
     fresh: Vec<Option<AxisId>>,
     /// Axes of repeated draws.
     draw_axes: Vec<AxisId>,
+    /// The one along which the whole objective is averaged.
+    repeats: Option<AxisId>,
     /// Values that running statistics will take.
     pending: BTreeMap<String, NodeId>,
     streams: BTreeMap<u32, String>,
@@ -143,6 +145,7 @@ impl<'a> Lowerer<'a> {
             eliminated: BTreeMap::new(),
             fresh: vec![None; m.sites.len()],
             draw_axes: vec![],
+            repeats: None,
             pending: BTreeMap::new(),
             streams: BTreeMap::new(),
             origins: vec![Span::default()],
@@ -200,8 +203,14 @@ impl<'a> Lowerer<'a> {
         self.bound.size(&self.m.axes, &axis.name).unwrap_or(1).max(1)
     }
 
-    /// Axes of enumerated sites come after the plates: what depends on them is computed once for each value, in blocks.
+    /// Axes of repeated draws and of enumerated sites come after the plates: what depends on them is computed once for
+    /// each draw or value, in blocks.
     fn declare_enumerated(&mut self) {
+        if self.request.purpose == Purpose::Objective && self.m.train.samples > 1 {
+            let axis = self.g.add_axis("draw", self.m.train.samples);
+            self.draw_axes.push(axis);
+            self.repeats = Some(axis);
+        }
         let summed = self.o.sums.iter().flat_map(|s| &s.sites);
         for &s in self.o.enumerated.iter().chain(summed).collect::<BTreeSet<_>>() {
             let site = &self.m.sites[s];
@@ -256,15 +265,25 @@ impl<'a> Lowerer<'a> {
         dtype: autodiff_runtime::graph::Dtype,
         csr: bool,
     ) -> NodeId {
-        if let Some(&node) = self.inputs.get(name) {
+        use FeedSpec::*;
+        let of_rows = matches!(
+            spec,
+            Field(_) | Known(_) | FieldAt { .. } | CovariateReals(_) | CovariateCategory { .. } | Rows
+        );
+        let labelled = of_rows && self.plate().is_some_and(|p| axes.contains(p)) && self.reads_labelled();
+        let (name, spec) = match labelled {
+            true => (format!("labelled {name}"), OfLabelled(Box::new(spec))),
+            false => (name.to_owned(), spec),
+        };
+        if let Some(&node) = self.inputs.get(&name) {
             return node;
         }
         use autodiff_runtime::graph::Storage;
         let storage = if csr { Storage::Csr } else { Storage::Dense };
-        let id = self.g.declare_input(name, axes, dtype, storage);
+        let id = self.g.declare_input(&*name, axes, dtype, storage);
         let node = self.g.read_input(id);
         self.feeds.push(spec);
-        self.inputs.insert(name.to_owned(), node);
+        self.inputs.insert(name, node);
         node
     }
 

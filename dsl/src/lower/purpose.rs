@@ -8,14 +8,33 @@ use autodiff_runtime::{Axes, NodeId, ReduceKind};
 use distributions::Support;
 
 impl Lowerer<'_> {
-    /// The loss and every term.
+    /// The loss and every term: with `samples`, means over that many draws of the latents.
     pub(super) fn objective(&mut self) {
+        match self.repeats {
+            Some(axis) => {
+                let drawn = (0..self.m.sites.len()).filter(|s| self.is_drawn(*s)).collect();
+                self.drawing(drawn, axis, Self::loss_and_terms);
+            }
+            None => self.loss_and_terms(),
+        }
+    }
+
+    /// The mean over the draws of the whole objective.
+    pub(super) fn over_repeats(&mut self, x: NodeId) -> NodeId {
+        match self.repeats {
+            Some(axis) => self.mean_along(x, axis),
+            None => x,
+        }
+    }
+
+    fn loss_and_terms(&mut self) {
         let mut bound: Option<NodeId> = None;
         let mut values = vec![];
         for term in &self.o.terms {
             let (value, total) = self.term(term);
             values.push(self.weighted(term, value));
             let scaled = self.weighted(term, total);
+            let scaled = self.over_repeats(scaled);
             let scaled = self.scale(term.site, term.per_row, scaled);
             bound = Some(self.plus(bound, scaled));
         }
@@ -27,6 +46,7 @@ impl Lowerer<'_> {
         for (i, free) in self.m.free.iter().enumerate() {
             let value = self.expr(free.value);
             let value = self.expect(value);
+            let value = self.over_repeats(value);
             let name = format!("term {}", i + 1);
             self.at(free.span);
             self.name_output(format!("term:{name}"), value);
@@ -55,7 +75,8 @@ impl Lowerer<'_> {
         }
     }
 
-    /// The term, unweighted: one number a row (or a global one), and its total. Declares its outputs.
+    /// The term, unweighted: one number a row (or a global one), and its total, for each draw. Declares its outputs,
+    /// which are means over the draws.
     fn term(&mut self, term: &Term) -> (NodeId, NodeId) {
         let site = &self.m.sites[term.site];
         let value = match term.draws {
@@ -64,12 +85,9 @@ impl Lowerer<'_> {
                 // Everything that the term reads is drawn anew.
                 let mut drawn = self.m.sites_read(site.prior.reads());
                 drawn.push(term.site);
-                let drawn = drawn.into_iter().filter(|s| self.is_drawn(*s)).collect();
-                self.averaging(drawn, n, |l| {
-                    let x = l.estimate(term);
-                    let axes = Axes::new(l.draw_axes.iter().copied()).intersect(l.g.axes_of(x));
-                    if axes.is_empty() { x } else { l.g.mean(x, axes) }
-                })
+                let freely = |s: &SiteNo| self.is_drawn(*s) && !self.is_scored(*s);
+                let drawn = drawn.into_iter().filter(freely).collect();
+                self.averaging(drawn, n, |l| l.estimate(term))
             }
         };
         self.at(term.span);
@@ -80,18 +98,25 @@ impl Lowerer<'_> {
         let rest = plates.minus(&self.plate().map_or(Axes::none(), Axes::from));
         let row = if rest.is_empty() { value } else { self.g.sum(value, rest) };
         if term.per_row {
-            self.name_output(format!("row:{}", term.name), row);
+            let mean = self.over_repeats(row);
+            self.name_output(format!("row:{}", term.name), mean);
         }
         let total = if plates.is_empty() { value } else { self.g.sum(value, plates) };
-        self.name_output(format!("term:{}", term.name), total);
+        let mean = self.over_repeats(total);
+        self.name_output(format!("term:{}", term.name), mean);
         let sign = if term.kind == TermKind::Kl { -1 } else { 1 };
         self.terms.push(TermInfo { name: term.name.clone(), per_row: term.per_row, sign, free: false });
         (row, total)
     }
 
     fn is_drawn(&self, s: SiteNo) -> bool {
-        let explicit = matches!(self.m.sites[s].treat, Some(Treat::Explicit | Treat::Prior));
-        explicit && self.enumerated(s).is_none()
+        let summed = matches!(self.m.sites[s].treat, None | Some(Treat::Point(_) | Treat::Marginal));
+        !summed && self.enumerated(s).is_none()
+    }
+
+    /// Whether gradients of a site are those of its draw or of a score, which must be that of every term.
+    fn is_scored(&self, s: SiteNo) -> bool {
+        matches!(self.m.sites[s].treat, Some(Treat::Score | Treat::Relaxed(_)))
     }
 
     /// A term over the plates of its site.

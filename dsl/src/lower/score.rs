@@ -6,7 +6,7 @@
 use super::Lowerer;
 use crate::compiled::{Init, VariableKind};
 use crate::model::SiteNo;
-use autodiff_runtime::NodeId;
+use autodiff_runtime::{Axes, NodeId};
 
 /// Share of the new value in a running baseline.
 const MOMENTUM: f64 = 0.1;
@@ -39,9 +39,9 @@ impl Lowerer<'_> {
         sum
     }
 
-    /// The sum over the minibatch, and N/B times that: what a global draw is judged by.
+    /// The sum over the minibatch, and N/B times that, for each draw: what a global draw is judged by.
     fn over_rows(&mut self, x: NodeId) -> NodeId {
-        let axes = self.g.axes_of(x).clone();
+        let axes = self.g.axes_of(x).minus(&self.repeats.map_or(Axes::none(), Axes::from));
         let total = if axes.is_empty() { x } else { self.g.sum(x, axes) };
         let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
         self.g.mul_const(total, n / b)
@@ -66,6 +66,7 @@ impl Lowerer<'_> {
         let (gain, fixed) = (self.g.stop(gain), self.g.stop(log_q));
         let moving = self.g.sub(log_q, fixed);
         let each = self.g.mul(gain, moving);
+        let each = self.over_repeats(each);
         let axes = self.g.axes_of(each).clone();
         if axes.is_empty() { each } else { self.g.sum(each, axes) }
     }

@@ -147,10 +147,7 @@ impl Lowerer<'_> {
         for p in d.dist.params.clone() {
             axes = axes.union(&self.extra(p));
         }
-        let context = &self.contexts[self.home_of_site(s)];
-        if let Some((_, axis)) = context.draws.as_ref().filter(|d| d.0.contains(&s)) {
-            axes = axes.with(*axis);
-        }
+        axes = axes.union(&self.draws_of(s));
         self.at(self.m.sites[s].guide_span.unwrap_or(self.m.sites[s].span));
         let own = self.axes_of(self.m.sites[s].axes.iter().copied());
         self.draw_over(d, &self.m.sites[s].name.clone(), axes, &own)

@@ -115,6 +115,8 @@ pub enum ExprKind {
     Average(ExprId),
     /// The value, with gradients blocked.
     Stop(ExprId),
+    /// A mean over rows with a known label; in training these rows are a minibatch of their own.
+    OfLabelled(ExprId),
     /// 0, 1, 2, … along an axis.
     Place(AxisNo),
     /// The number of elements of an axis; of the minibatched plate, the rows of this minibatch.
@@ -491,6 +493,7 @@ impl Model {
             | ExprKind::ArgMax(arg, _)
             | ExprKind::Average(arg)
             | ExprKind::OneHot(arg, _)
+            | ExprKind::OfLabelled(arg)
             | ExprKind::Stop(arg) => {
                 vec![*arg]
             }

@@ -204,6 +204,7 @@ impl<'a> Printer<'a> {
             ExprKind::Average(x) => format!("E({})", self.text(*x)),
             ExprKind::Stop(x) => format!("stop({})", self.text(*x)),
             ExprKind::Size(a) => format!("size({})", self.m.axis_name(*a)),
+            ExprKind::OfLabelled(x) => format!("labelled rows: {}", self.text(*x)),
             ExprKind::Place(a) => format!("place({})", self.m.axis_name(*a)),
             ExprKind::ArgMax(x, a) => format!("argmax({} over {})", self.text(*x), self.m.axis_name(*a)),
             ExprKind::Draw(i) => format!("draw {}", self.m.draws[*i].name),

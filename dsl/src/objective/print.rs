@@ -41,7 +41,11 @@ pub fn explain(m: &Model, o: &Objective) -> String {
         Some(p) => format!("per {}, × N/B, loss ÷ N", m.axis_name(p)),
         None => "as is (no minibatched plate)".to_owned(),
     };
-    let _ = writeln!(out, "objective, to be maximised: {scale}");
+    let draws = match m.train.samples {
+        1 => String::new(),
+        n => format!(", mean over {n} draws"),
+    };
+    let _ = writeln!(out, "objective, to be maximised: {scale}{draws}");
     for t in &o.terms {
         let _ = writeln!(out, "{}", line(m, o, t));
         if !t.reason.is_empty() {

@@ -7,7 +7,6 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Reduction;
 use crate::model::ty::{self, Sign, Ty};
 use crate::model::{Activation, ExprId, ExprKind};
-use crate::resolve::not_compiled;
 use crate::source::Span;
 use crate::syntax::ast::{self, Call};
 use autodiff_runtime::{Elem, ReduceKind};
@@ -59,15 +58,27 @@ const OTHERS: [&str; 22] = [
     "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot", "size",
 ];
 
-/// Words of the language that this version parses and does not compile.
-const LATER: [&str; 4] = ["present", "pool", "mc", "average"];
+/// Words that are called in one place only, and what to say elsewhere.
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    (
+        "pool",
+        "`pool` stands only in an adversary",
+        "`adversary a { predict source(cell, spot) from pool(z, w) with critic }` tells values of plates apart",
+    ),
+    (
+        "mc",
+        "`mc` stands only in an `estimate`",
+        "write `estimate kl(z) by mc(30)`; draws for all terms are `train { samples = 30 }`",
+    ),
+    ("present", "`present` asks for a field by its name", "write `when present(y) { … }`"),
+];
 
 /// Whether a call of this name means something without any declaration.
 pub(crate) fn is_builtin(name: &str) -> bool {
     distributions::find(name).is_some()
         || KINDS.contains(&name)
         || OTHERS.contains(&name)
-        || LATER.contains(&name)
+        || ELSEWHERE.iter().any(|w| w.0 == name)
         || REDUCTIONS.iter().any(|r| r.0 == name)
         || FUNCTIONS.iter().any(|f| f.0 == name)
         || Activation::find(name).is_some()
@@ -83,6 +94,10 @@ pub(crate) fn number_function(name: &str, n_args: usize) -> Option<Elem> {
         _ => None,
     }
 }
+
+/// What `average` may have meant.
+const AVERAGE: &str = "along an axis it is `mean(e over axis)`; guides of several inputs are averaged by their parameters: \
+`Normal(mean = w * a.mean + (1 - w) * b.mean, …)` of nets that return `{ mean = …, … }`";
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
@@ -158,10 +173,6 @@ impl Checker<'_> {
                 Some(_) => self.report(Code::E0201, "`E` stands only in `output` and `objective`", span, ""),
                 None => Value::Error,
             },
-            _ if LATER.contains(&name) && !self.is_silent(name) => {
-                self.diags.push(not_compiled(span, &format!("`{name}`")));
-                Value::Error
-            }
             _ => self.unknown_callee(callee, scope),
         }
     }
@@ -173,10 +184,6 @@ impl Checker<'_> {
         {
             if KINDS.contains(&name.text.as_str()) {
                 return self.layer(name, indices, call, span, scope);
-            }
-            if LATER.contains(&name.text.as_str()) {
-                self.diags.push(not_compiled(span, &format!("`{}`", name.text)));
-                return Value::Error;
             }
             if self.callable(&name.text) {
                 let what = format!("`{}` takes no axis in brackets", name.text);
@@ -201,6 +208,10 @@ impl Checker<'_> {
         if self.is_silent(&callee.text) {
             return Value::Error;
         }
+        if let Some((_, what, help)) = ELSEWHERE.iter().find(|w| w.0 == callee.text) {
+            self.diags.push(Diagnostic::new(Code::E0405, *what).at(callee.span, "").help(*help));
+            return Value::Error;
+        }
         let mut known: Vec<&str> = distributions::FAMILIES.iter().map(|f| f.name()).collect();
         known.extend(self.program.nets.iter().map(|n| n.name.text.as_str()));
         known.extend(self.program.fns.iter().map(|n| n.name.text.as_str()));
@@ -212,7 +223,12 @@ impl Checker<'_> {
             Code::E0201,
             format!("no function, net or distribution called `{}`", callee.text),
         );
-        let mut d = d.at(callee.span, "").did_you_mean(&callee.text, known);
+        let d = d.at(callee.span, "");
+        if callee.text == "average" {
+            self.diags.push(d.help(AVERAGE));
+            return Value::Error;
+        }
+        let mut d = d.did_you_mean(&callee.text, known);
         if scope.locals.iter().any(|l| l.0 == callee.text) || self.visible_names().contains(&callee.text) {
             d = d.help(format!(
                 "`{}` is a value and cannot be called; an index stands in brackets",

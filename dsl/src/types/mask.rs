@@ -9,6 +9,25 @@ use crate::syntax::ast::{self, BinaryOp, Call};
 use autodiff_runtime::{Elem, ReduceKind};
 use distributions::Support;
 
+/// Whether a setting `labelled FIELD` is about a filter: `observed(FIELD)`, alone or joined by `and`.
+fn asks_for_labelled(setting: &ast::Setting, filter: &ast::Expr) -> bool {
+    if setting.key.text != "labelled" {
+        return false;
+    }
+    let field = setting.target.as_ref().map(ast::Path::dotted);
+    match &filter.kind {
+        ast::ExprKind::Call(call) => {
+            let asked = is_name(&call.callee).is_some_and(|n| n.text == "observed");
+            let of = call.args.first().and_then(|a| is_name(&a.value)).map(|n| n.text.clone());
+            asked && of.is_some() && of == field
+        }
+        ast::ExprKind::Binary { op: BinaryOp::And, left, right } => {
+            asks_for_labelled(setting, left) || asks_for_labelled(setting, right)
+        }
+        _ => false,
+    }
+}
+
 impl Checker<'_> {
     /// Whether each element of a field, or of a part of one, is known; none for a value that cannot miss.
     pub(super) fn known(&mut self, id: ExprId) -> Option<ExprId> {
@@ -219,6 +238,12 @@ impl Checker<'_> {
         if kind == Reduction::Mean {
             self.model.exprs[mean.0 as usize].ty.support =
                 if numeric(support).is_within(Support::Unit) { Support::Unit } else { self.ty(mean).support };
+            let of_rows =
+                scope.block == Block::Objective && self.model.plate.is_some_and(|p| over.contains(&p));
+            if of_rows && self.program.settings.iter().any(|s| asks_for_labelled(s, filter)) {
+                let t = self.ty(mean).clone();
+                return Some(self.push(ExprKind::OfLabelled(mean), t, span));
+            }
             return Some(mean);
         }
         let gap = self.operator(BinaryOp::Sub, x, mean, span);

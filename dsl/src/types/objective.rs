@@ -262,7 +262,7 @@ impl Checker<'_> {
                     }
                     linear.push(*arg);
                 }
-                ExprKind::Average(x) | ExprKind::Stop(x) => linear.push(*x),
+                ExprKind::Average(x) | ExprKind::Stop(x) | ExprKind::OfLabelled(x) => linear.push(*x),
                 _ => {}
             }
         }

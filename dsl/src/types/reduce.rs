@@ -4,7 +4,7 @@ use super::{Block, Checker, Scope, Value, is_name};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{self, AxisNo, Sign, Ty};
 use crate::model::{ExprId, ExprKind, Reduction};
-use crate::resolve::{Static, StaticEnv, not_compiled};
+use crate::resolve::{Static, StaticEnv};
 use crate::source::Span;
 use crate::syntax::ast::{self, Call};
 use autodiff_runtime::{Elem, ReduceKind};
@@ -187,7 +187,9 @@ impl Checker<'_> {
                         Diagnostic::new(Code::E0201, format!("no option called `{}`", n.text)).at(n.span, "");
                     self.diags.push(d.did_you_mean(&n.text, known));
                 } else {
-                    self.diags.push(not_compiled(e.span, "a value that is not static here"));
+                    let what = "a number is needed that is known before any data are read";
+                    let d = Diagnostic::new(Code::E0410, what).at(e.span, "");
+                    self.diags.push(d.help("write a number, or an option: `option rate = 0.1`"));
                 }
                 None
             }

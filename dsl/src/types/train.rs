@@ -1,9 +1,9 @@
 //! The `train` block.
 
 use super::is_name;
-use crate::compiled::TrainSettings;
+use crate::compiled::{Labelled, TrainSettings};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::{Program, Static, StaticEnv, not_compiled};
+use crate::resolve::{Program, Static, StaticEnv};
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -29,8 +29,8 @@ pub const KEYS: [&str; 18] = [
     "freeze",
 ];
 
-/// Keys that this version cannot act on.
-const LATER: [&str; 2] = ["samples", "labelled"];
+/// Every draw holds activations of its own.
+const MOST_SAMPLES: f64 = 1000.0;
 
 /// Whether `--set` may name it.
 pub fn is_key(name: &str) -> bool {
@@ -51,12 +51,12 @@ pub(super) fn settings(
             diags.push(d.did_you_mean(&s.key.text, KEYS));
             continue;
         }
-        if LATER.contains(&s.key.text.as_str()) {
-            diags.push(not_compiled(s.span, &format!("the training setting `{}`", s.key.text)));
-            continue;
-        }
         if s.key.text == "freeze" {
             freeze(&mut out, program, s, diags);
+            continue;
+        }
+        if s.key.text == "labelled" {
+            labelled(&mut out, program, s, diags);
             continue;
         }
         if s.key.text == "stratify" || s.key.text == "pair" {
@@ -77,14 +77,12 @@ pub(super) fn settings(
             "freeze" => Some("freeze decoder = true"),
             "stratify" => Some("stratify batch = true"),
             "pair" => Some("pair spot = true"),
+            "labelled" => Some("labelled label = true"),
             _ => None,
         };
-        if LATER.contains(&name.as_str()) || example.is_some() {
+        if let Some(text) = example {
             let d = Diagnostic::new(Code::E0206, format!("`{name}` cannot be set on the command line"));
-            diags.push(match example {
-                Some(text) => d.help(format!("write it into the source: `train {{ {text} }}`")),
-                None => d.note("this version does not act on it"),
-            });
+            diags.push(d.help(format!("write it into the source: `train {{ {text} }}`")));
             continue;
         }
         let value = match (text.parse::<f64>(), text.parse::<bool>()) {
@@ -95,6 +93,38 @@ pub(super) fn settings(
         apply(&mut out, name, Some(value), None, diags);
     }
     out
+}
+
+/// `labelled FIELD = true`, or the number of rows of each label; the field is a category that may miss.
+fn labelled(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+    let may_miss = |f: &&ast::Field| f.is_category() && f.ty.may_miss;
+    let known: Vec<&str> = program.fields.iter().filter(may_miss).map(|f| f.name.text.as_str()).collect();
+    let field = match s.target.as_ref().map(|t| &t.parts[..]) {
+        Some([name]) if known.contains(&name.text.as_str()) => name.text.clone(),
+        target => {
+            let name = target.and_then(<[_]>::first);
+            let what = "`labelled` needs a category that some rows miss, of type `category?`";
+            let d = Diagnostic::new(Code::E0206, what).at(name.map_or(s.span, |n| n.span), "");
+            let d = match name {
+                Some(n) if known.is_empty() => d.note(format!("`{}` is known everywhere", n.text)),
+                Some(_) => d.note(format!("there is `{}`", known.join("`, `"))),
+                None => {
+                    d.help("write `labelled label = true`, or how many of each label: `labelled label = 100`")
+                }
+            };
+            return diags.push(d);
+        }
+    };
+    out.labelled = match StaticEnv(program).eval(&s.value) {
+        Some(Static::Bool(on)) => on.then_some(Labelled { field, per_label: None }),
+        Some(Static::Number(n)) if n >= 1.0 && n.fract() == 0.0 => {
+            Some(Labelled { field, per_label: Some(n as usize) })
+        }
+        _ => {
+            let what = "`labelled` needs `true`, `false`, or a whole number of rows of each label";
+            return diags.push(Diagnostic::new(Code::E0206, what).at(s.value.span, ""));
+        }
+    };
 }
 
 /// `stratify FIELD`, a category, and `pair AXIS`, a second plate over the data.
@@ -162,6 +192,9 @@ fn apply(
         ("batch_size", Some(Static::Number(x))) if *x >= 2.0 && whole(*x).is_some() => {
             return out.batch_size = whole(*x).unwrap_or(out.batch_size);
         }
+        ("samples", Some(Static::Number(x))) if *x <= MOST_SAMPLES && whole(*x).is_some() => {
+            return out.samples = whole(*x).unwrap_or(out.samples);
+        }
         ("lr", Some(Static::Number(x))) if *x > 0.0 => return out.lr = *x,
         ("eps", Some(Static::Number(x))) if *x > 0.0 => return out.eps = *x,
         ("weight_decay", Some(Static::Number(x))) if *x >= 0.0 => return out.weight_decay = *x,
@@ -179,6 +212,7 @@ fn apply(
         }
         ("epochs", _) => "a whole number of epochs, at least 1",
         ("batch_size", _) => "a whole number of cells, at least 2",
+        ("samples", _) => "a whole number of draws from 1 to 1000",
         ("train_size", _) => "a fraction above 0, at most 1",
         ("weight_decay", _) => "a number, at least 0",
         ("lr" | "eps" | "clip", _) => "a number above 0",

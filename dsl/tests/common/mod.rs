@@ -223,12 +223,21 @@ impl World<'_> {
                 (vec![], codes.iter().map(|c| *c as u32).collect())
             }
             FeedSpec::CovariateReals(f) => (places(f, &|at| noise(f, at) - 0.5), vec![]),
+            FeedSpec::OfLabelled(spec) => self.feed(spec, sizes, has_rows, &self.labelled(rows)),
             FeedSpec::Rows | FeedSpec::PairedRows => (vec![], rows.iter().map(|r| *r as u32).collect()),
             FeedSpec::Stat(s) => (self.statistic(s), vec![]),
             FeedSpec::Numbers(all) => (vec![], all.clone()),
             FeedSpec::Epoch => (vec![self.epoch], vec![]),
             FeedSpec::Total(f) => (places(f, &|at| 20.0 + 10.0 * noise(f, at)), vec![]),
         }
+    }
+
+    /// The labelled rows that go along with others.
+    pub fn labelled(&self, rows: &[usize]) -> Vec<usize> {
+        let field = self.model.train().labelled.as_ref().map_or("", |l| &l.field);
+        let known: Vec<usize> =
+            (0..self.bound.n_rows).filter(|r| self.is_known(field, &[*r]) > 0.0).collect();
+        (0..rows.len()).map(|i| known[i.saturating_sub(2) % known.len()]).collect()
     }
 
     fn statistic(&self, name: &str) -> Vec<f64> {

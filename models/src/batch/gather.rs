@@ -156,6 +156,8 @@ pub struct Gatherer<'d> {
     data: &'d Dataset,
     /// The order of the second plate, parallel to that of the first; empty where all of it goes with every minibatch.
     paired: Vec<u32>,
+    /// Likewise of the labelled rows; empty where the minibatch itself stands for them.
+    labelled: Vec<u32>,
     stats: &'d BTreeMap<String, Vec<f32>>,
     inputs: Vec<(FeedSpec, InputDecl)>,
 }
@@ -164,7 +166,7 @@ impl<'d> Gatherer<'d> {
     /// For the inputs of a graph, whatever its number of rows.
     pub fn new(data: &'d Dataset, stats: &'d BTreeMap<String, Vec<f32>>, lowered: &Lowered) -> Self {
         let inputs = lowered.feeds.iter().cloned().zip(lowered.graph.inputs().iter().cloned()).collect();
-        Self { data, paired: vec![], stats, inputs }
+        Self { data, paired: vec![], labelled: vec![], stats, inputs }
     }
 
     /// Takes minibatches of the second plate too, in this order.
@@ -173,18 +175,25 @@ impl<'d> Gatherer<'d> {
         Self { paired: order, ..self }
     }
 
+    /// Takes minibatches of labelled rows beside those of all rows, in this order.
+    #[must_use]
+    pub fn labelling(self, order: Vec<u32>) -> Self {
+        Self { labelled: order, ..self }
+    }
+
     /// Gathers the rows at these places of an order.
     pub fn fill_at(&self, order: &[u32], range: std::ops::Range<usize>, epoch: u64, out: &mut Minibatch) {
         let paired = self.paired.get(range.clone()).unwrap_or_default();
-        self.fill_both(&order[range], paired, epoch, out);
+        let labelled = self.labelled.get(range.clone()).unwrap_or(&order[range.clone()]);
+        self.fill_all([&order[range], paired, labelled], epoch, out);
     }
 
     /// Gathers the given cells in the given epoch.
     pub fn fill(&self, rows: &[u32], epoch: u64, out: &mut Minibatch) {
-        self.fill_both(rows, &[], epoch, out);
+        self.fill_all([rows, &[], rows], epoch, out);
     }
 
-    fn fill_both(&self, rows: &[u32], paired: &[u32], epoch: u64, out: &mut Minibatch) {
+    fn fill_all(&self, [rows, paired, labelled]: [&[u32]; 3], epoch: u64, out: &mut Minibatch) {
         let all: Vec<u32> = match &self.data.paired {
             Some(p) if paired.is_empty() => (0..p.n_rows as u32).collect(),
             _ => paired.to_vec(),
@@ -197,6 +206,10 @@ impl<'d> Gatherer<'d> {
         }
         for ((spec, _), buffer) in self.inputs.iter().zip(&mut out.buffers) {
             buffer.clear();
+            if let FeedSpec::OfLabelled(spec) = spec {
+                self.fill_one(spec, labelled, epoch, buffer);
+                continue;
+            }
             let second = match (spec, &self.data.paired) {
                 (FeedSpec::PairedRows, _) => true,
                 (FeedSpec::Field(name) | FeedSpec::Known(name), Some(p)) => p.fields.contains(name),
@@ -240,6 +253,7 @@ impl<'d> Gatherer<'d> {
                     }
                 }
             }
+            FeedSpec::OfLabelled(spec) => self.fill_one(spec, rows, epoch, out),
             FeedSpec::Rows | FeedSpec::PairedRows => rows.iter().for_each(|&r| out.push_code(r)),
             FeedSpec::Stat(name) => {
                 self.stats.get(name).into_iter().flatten().for_each(|&v| out.push_number(v));

@@ -9,7 +9,7 @@ mod split;
 
 pub use gather::{Buffer, Gatherer, Minibatch};
 pub use prefetch::for_each_minibatch;
-pub use split::{Split, blocked_order, cycled_order, epoch_order, split, stratified_order};
+pub use split::{Split, blocked_order, cycled_order, epoch_order, labelled_order, split, stratified_order};
 
 use std::ops::Range;
 

@@ -10,6 +10,7 @@ const ORDER_STREAM: u32 = 0xFFFF_0002;
 const PAIRED_STREAM: u32 = 0xFFFF_0005;
 /// Of blocks; that of the rows of some of them is one less.
 const BLOCK_STREAM: u32 = 0xFFFF_0007;
+const LABELLED_STREAM: u32 = 0xFFFF_0008;
 /// Of the first stratum; the others count down from it.
 const STRATUM_STREAM: u32 = 0xFFFE_FFFF;
 
@@ -100,6 +101,29 @@ pub fn cycled_order(n_rows: usize, n: usize, seed: u64, epoch: u64) -> Vec<u32> 
     (0..n).map(|i| order[i % n_rows.max(1)]).collect()
 }
 
+/// Labelled rows in the order of an epoch, `n` of them: passes one after the other over all of them, or over at most
+/// `per_label` of each label, drawn for this epoch. Empty if there are none.
+pub fn labelled_order(
+    by_label: &[Vec<u32>],
+    per_label: Option<usize>,
+    n: usize,
+    seed: u64,
+    epoch: u64,
+) -> Vec<u32> {
+    let key = StepKey { seed, step: epoch };
+    let mut rows: Vec<u32> = vec![];
+    for (k, of_label) in (0u32..).zip(by_label) {
+        let mut of_label = of_label.clone();
+        if let Some(most) = per_label.filter(|most| *most < of_label.len()) {
+            shuffle(&mut of_label, key, STRATUM_STREAM.wrapping_sub(k));
+            of_label.truncate(most);
+        }
+        rows.extend(of_label);
+    }
+    shuffle(&mut rows, key, LABELLED_STREAM);
+    if rows.is_empty() { rows } else { (0..n).map(|i| rows[i % rows.len()]).collect() }
+}
+
 /// Fisher and Yates, with draws from the counter-based generator.
 fn shuffle<T>(items: &mut [T], key: StepKey, stream: u32) {
     let mut words = SiteKey::new(key, stream).element(0, 0);
@@ -163,6 +187,28 @@ mod tests {
         assert_ne!(order, stratified_order(&strata, 5, 1, 1).0);
         let again = cycled_order(3, 7, 0, 0);
         assert!(again.len() == 7 && again[..3] == again[3..6]);
+    }
+
+    #[test]
+    fn so_many_of_each_label_and_all_of_a_rare_one() {
+        let by_label = [(0..50).collect::<Vec<u32>>(), (50..53).collect(), vec![]];
+        let order = labelled_order(&by_label, Some(5), 20, 1, 0);
+        let mut first: Vec<u32> = order[..8].to_vec();
+        assert!(order[8..16] == first[..] && order[16..] == first[..4], "{order:?}");
+        first.sort_unstable();
+        first.dedup();
+        assert_eq!(first.len(), 8, "without replacement");
+        assert_eq!(first.iter().filter(|r| **r < 50).count(), 5);
+        assert!(first.ends_with(&[50, 51, 52]));
+        // Drawn anew in the next epoch; in the long run every row comes up.
+        let mut seen: Vec<u32> = (0..60).flat_map(|e| labelled_order(&by_label, Some(5), 8, 1, e)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert!(seen.into_iter().eq(0..53));
+        let mut all = labelled_order(&by_label, None, 53, 1, 0);
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..53));
+        assert!(labelled_order(&[], None, 4, 1, 0).is_empty());
     }
 
     #[test]

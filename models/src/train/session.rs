@@ -6,7 +6,7 @@ use super::schedule::{PLATEAU_FACTOR, PLATEAU_PATIENCE, STOPPING_PATIENCE};
 use super::{EpochRecord, FitOptions, Measures};
 use crate::batch::{
     Gatherer, Minibatch, Split, blocked_order, cut, cycled_order, epoch_order, for_each_minibatch,
-    stratified_order,
+    labelled_order, stratified_order,
 };
 use crate::dataset::{Dataset, FieldData, Known};
 use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
@@ -65,8 +65,24 @@ impl<'a> Session<'a> {
         (order, beside, size)
     }
 
-    /// The training cells by label of a category; those without a label are a stratum of their own.
+    /// The labelled rows beside the `n` of an epoch; none if the model does not ask for them.
+    fn labelled(&self, trained: &Trained, n: usize, epoch: u64) -> Vec<u32> {
+        let Some(asked) = &trained.settings.labelled else { return vec![] };
+        let Some(mut strata) = self.by_label(&asked.field) else { return vec![] };
+        // Those without a label.
+        strata.pop();
+        labelled_order(&strata, asked.per_label, n, trained.seed, epoch)
+    }
+
+    /// The training cells by label of a category, as far as there are any.
     fn strata(&self, field: &str) -> Option<Vec<Vec<u32>>> {
+        let mut strata = self.by_label(field)?;
+        strata.retain(|s| !s.is_empty());
+        Some(strata)
+    }
+
+    /// The training cells by label of a category, and then those without a label.
+    fn by_label(&self, field: &str) -> Option<Vec<Vec<u32>>> {
         let FieldData::Codes(codes) = self.data.fields.get(field)? else { return None };
         let n = self.data.labels.get(field).map_or(0, Vec::len);
         let known = match self.data.known.get(field) {
@@ -79,7 +95,6 @@ impl<'a> Session<'a> {
             let at = if labelled { codes[row as usize] as usize } else { n };
             strata[at.min(n)].push(row);
         }
-        strata.retain(|s| !s.is_empty());
         Some(strata)
     }
 
@@ -164,7 +179,8 @@ impl<'a> Session<'a> {
         let Some(any) = self.steps.values().next() else { return Ok(None) };
         let infos = any.lowered.terms.clone();
         let lowered = any.lowered.clone();
-        let gatherer = Gatherer::new(self.data, &stats, &lowered).pairing(beside);
+        let labelled = self.labelled(trained, order.len(), epoch);
+        let gatherer = Gatherer::new(self.data, &stats, &lowered).pairing(beside).labelling(labelled);
         let mut sums = Sums::default();
         let steps = &mut self.steps;
         let data = self.data;

@@ -66,6 +66,7 @@ impl Made {
                 FeedSpec::Label { .. } => (vec![0.0], vec![]),
                 FeedSpec::CovariateReals(f) => (reals(&|i| uniform(f, i) - 0.5), vec![]),
                 FeedSpec::CovariateCategory { column, .. } => (vec![], codes(column, 3)),
+                FeedSpec::OfLabelled(_) => unreachable!("no program of these has it"),
                 FeedSpec::Rows | FeedSpec::PairedRows => (vec![], (0..n as u32).collect()),
                 FeedSpec::Stat(s) => (stats[s].clone(), vec![]),
                 FeedSpec::Numbers(all) => (vec![], all.clone()),
