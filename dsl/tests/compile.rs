@@ -52,3 +52,37 @@ fn a_net_that_calls_itself_is_refused() {
     let (codes, text) = messages(&format!("{HEAD}{net}\n{model}"));
     assert!(!codes.is_empty() && codes.iter().all(|c| *c == Code::E0208), "{text}");
 }
+
+/// Files by name.
+struct Files(&'static [(&'static str, &'static str)]);
+
+impl Library for Files {
+    fn find(&self, path: &str) -> Option<(String, String)> {
+        let (name, text) = self.0.iter().find(|f| f.0 == path)?;
+        Some((format!("{name}.svi"), (*text).to_owned()))
+    }
+}
+
+#[test]
+fn what_is_extended_may_depend_on_an_option() {
+    const BASE: &str = "dim cell, gene\ndim k = 2\ndata { x : count[cell, gene] from X }\nparam rate[gene] : positive\n\
+        model { plate cell { observe x ~ Poisson(rate = rate) } }";
+    const MORE: &str = "option depth = 1\nnet f(v[gene]) { return Normal(mean = linear[k](v), scale = 1) }\n\
+        model { plate cell { z[k] ~ Normal(0, depth) } }\nguide { plate cell { z ~ f(log1p(x)) } }";
+    let library = Files(&[("base", BASE), ("more", MORE)]);
+    let sites = |text: &str, sets: &[(&str, &str)]| {
+        let mut sources = Sources::new();
+        let file = sources.add("m.svi", text);
+        let sets = sets.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let (compiled, found) = compile(&mut sources, file, &Settings { sets, ..Settings::default() }, &library);
+        assert!(!found.has_errors(), "{}", render(&sources, &found, false));
+        compiled.expect("no errors").explain().contains("kl(z)")
+    };
+    let chosen = "extends base\noption deep = false\nwhen deep { extends more }\n";
+    assert!(!sites(chosen, &[]));
+    assert!(sites(chosen, &[("deep", "true")]));
+    // Named outside of any `when` too, it always takes part.
+    assert!(sites(&format!("{chosen}extends more\n"), &[]));
+    assert!(sites("extends base\noption n = 2\nwhen n > 1 { when n > 1 { extends more } }\n", &[]));
+    assert!(!sites("extends base\noption n = 2\nwhen n > 1 { when n > 2 { extends more } }\n", &[]));
+}

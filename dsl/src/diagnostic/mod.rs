@@ -8,6 +8,7 @@ mod json;
 mod nearest;
 mod pages;
 mod render;
+pub(crate) mod synonyms;
 
 use crate::source::Span;
 pub use code::Code;

@@ -26,7 +26,10 @@ impl Merger<'_> {
                     self.guarding.truncate(outer);
                     continue;
                 }
-                ModelStmtKind::Error => continue,
+                ModelStmtKind::Error => {
+                    self.program.broken_model = true;
+                    continue;
+                }
                 ModelStmtKind::Draw(d) => (&d.name, Kind::Definition, false, ModelDef::Draw(d.clone())),
                 ModelStmtKind::Site(s) => (&s.name, Kind::Latent, s.is_override, ModelDef::Site(s.clone())),
                 ModelStmtKind::Define(d) => {

@@ -1,7 +1,7 @@
 //! Merging files: bases first, later declarations over earlier ones by `override`.
 
 use super::options::made_sure;
-use super::{Asleep, Program, Replaced, Static, StaticEnv, not_compiled};
+use super::{Asleep, Program, Replaced, Static, StaticEnv};
 use crate::compile::Settings;
 use crate::compiled::Library;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
@@ -18,8 +18,8 @@ pub fn merge(
     library: &dyn Library,
     diags: &mut Diagnostics,
 ) -> Program {
-    let mut files = vec![];
-    if !collect(sources, root, library, diags, &mut files, &mut vec![]) {
+    let mut files: Vec<Part> = vec![];
+    if !collect(sources, root, library, diags, &mut files, &mut vec![], &[]) {
         return Program { incomplete: true, ..Program::default() };
     }
     let mut m = Merger {
@@ -32,7 +32,7 @@ pub fn merge(
         file: root,
         diags,
     };
-    for (file, ast) in &files {
+    for Part { file, ast, .. } in &files {
         m.file = *file;
         m.program.broken.extend(ast.broken.iter().map(|n| n.text.clone()));
         m.options_and_dims(&ast.items);
@@ -40,15 +40,17 @@ pub fn merge(
     m.program.absent.clone_from(&settings.absent);
     m.program.field_names = m.field_names.keys().cloned().collect();
     m.choose_quietly(&settings.sets);
-    for (file, ast) in &files {
+    for Part { file, ast, .. } in &files {
         m.file = *file;
         m.dims_inside(&ast.items, &settings.sets);
     }
     m.settings(&settings.sets);
     m.settle_sizes();
-    for (file, ast) in &files {
+    for Part { file, ast, conditions } in &files {
         m.file = *file;
-        m.items(&ast.items);
+        // What is wrong with a condition is said where it stands.
+        let holds = |c: &ast::Expr| StaticEnv(&m.program).eval(c) == Some(Static::Bool(true));
+        if conditions.iter().all(holds) { m.items(&ast.items) } else { m.dead_items(&ast.items) }
     }
     m.unmet_needs();
     let mut program = m.program;
@@ -63,45 +65,73 @@ fn title_of(text: &str) -> String {
     head.collect::<Vec<_>>().join("\n")
 }
 
+/// A file that takes part.
+struct Part {
+    file: FileId,
+    ast: ast::Ast,
+    /// The `when`s around the `extends` that names it, if no `extends` names it outside of any.
+    conditions: Vec<ast::Expr>,
+}
+
+/// The paths of every `extends`, each with the conditions of the `when`s around it.
+fn extended<'a>(
+    items: &'a [ast::Item],
+    around: &[ast::Expr],
+    out: &mut Vec<(&'a ast::Path, Vec<ast::Expr>)>,
+) {
+    for item in items {
+        match &item.kind {
+            ItemKind::Extends(paths) => out.extend(paths.iter().map(|p| (p, around.to_vec()))),
+            ItemKind::When(w) => {
+                extended(&w.body, &[around, std::slice::from_ref(&w.condition)].concat(), out)
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Parses a file after those that it extends; each file once. False if one was not found.
 fn collect(
     sources: &mut Sources,
     file: FileId,
     library: &dyn Library,
     diags: &mut Diagnostics,
-    files: &mut Vec<(FileId, ast::Ast)>,
+    files: &mut Vec<Part>,
     open: &mut Vec<FileId>,
+    around: &[ast::Expr],
 ) -> bool {
     let mut complete = true;
     let text = sources.text(file).to_owned();
     let (ast, found) = parse(file, &text);
     diags.extend(found);
     open.push(file);
-    for item in &ast.items {
-        let ItemKind::Extends(paths) = &item.kind else { continue };
-        for path in paths {
-            let name = path.dotted();
-            let Some((full, text)) = library.find(&name) else {
-                let what = format!("no model called `{name}` beside this file or in the library");
-                let d = Diagnostic::new(Code::E0201, what).at(path.span, "");
-                diags
-                    .push(d.help("`svic list` shows the library; a file of your own stands beside this one"));
-                complete = false;
-                continue;
-            };
-            let base = sources.find(&full).unwrap_or_else(|| sources.add(full, text));
-            if open.contains(&base) {
-                diags.push(
-                    Diagnostic::new(Code::E0208, format!("`{name}` extends itself"))
-                        .at(path.span, "leads back here"),
-                );
-            } else if !files.iter().any(|(f, _)| *f == base) {
-                complete &= collect(sources, base, library, diags, files, open);
+    let mut bases = vec![];
+    extended(&ast.items, around, &mut bases);
+    for (path, conditions) in bases {
+        let name = path.dotted();
+        let Some((full, text)) = library.find(&name) else {
+            let what = format!("no model called `{name}` beside this file or in the library");
+            let d = Diagnostic::new(Code::E0201, what).at(path.span, "");
+            diags.push(d.help("`svic list` shows the library; a file of your own stands beside this one"));
+            complete = false;
+            continue;
+        };
+        let base = sources.find(&full).unwrap_or_else(|| sources.add(full, text));
+        if open.contains(&base) {
+            diags.push(
+                Diagnostic::new(Code::E0208, format!("`{name}` extends itself"))
+                    .at(path.span, "leads back here"),
+            );
+        } else if let Some(known) = files.iter_mut().find(|p| p.file == base) {
+            if conditions.is_empty() {
+                known.conditions.clear();
             }
+        } else {
+            complete &= collect(sources, base, library, diags, files, open, &conditions);
         }
     }
     open.pop();
-    files.push((file, ast));
+    files.push(Part { file, ast, conditions: around.to_vec() });
     complete
 }
 
@@ -292,9 +322,6 @@ impl Merger<'_> {
             ItemKind::Output(outputs) => outputs.iter().for_each(|o| self.output(o)),
             ItemKind::Train(settings) => self.program.settings.extend(settings.iter().cloned()),
             ItemKind::When(w) => {
-                for inner in w.body.iter().filter(|i| matches!(i.kind, ItemKind::Extends(_))) {
-                    self.diags.push(not_compiled(inner.span, "`extends` inside `when`"));
-                }
                 if self.decide(&w.condition) {
                     let outer = self.guarding.len();
                     made_sure(&w.condition, &mut self.guarding);

@@ -141,6 +141,8 @@ pub struct Program {
     pub asleep_treatments: Vec<String>,
     /// Names whose declarations did not parse, or that a construct not compiled would declare.
     pub broken: Vec<String>,
+    /// A part of the model did not parse.
+    pub broken_model: bool,
     /// An `extends` led nowhere: most names would be unknown.
     pub incomplete: bool,
     /// Names declared by statements that are switched off, or too broken to keep: uses of them are not reported.

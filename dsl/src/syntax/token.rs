@@ -267,6 +267,11 @@ impl Lexer {
             TokenKind::Unknown => Some(("unexpected character", UNKNOWN_HELP)),
             _ => None,
         };
+        if source == "@" {
+            let help = "a product of matrices is a sum over the axis they share: `sum(a * b over k)`";
+            let d = Diagnostic::new(Code::E0105, "`@` is written otherwise here").at(span, "");
+            return self.out.diagnostics.push(d.help(help));
+        }
         if let Some((headline, fault)) = wrong {
             self.out.diagnostics.push(Diagnostic::new(Code::E0101, headline).at(span, fault));
         }

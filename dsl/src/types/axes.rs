@@ -2,7 +2,7 @@
 
 use super::{Block, Checker, Scope};
 use crate::compiled::{AxisInfo, AxisSource, MissingRule, Slot, SlotKind};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, synonyms};
 use crate::model::FieldDecl;
 use crate::model::ty::{AxisNo, Ty};
 use crate::resolve::{Static, StaticEnv};
@@ -111,8 +111,13 @@ impl Checker<'_> {
             let axes = self.all_axes(&field.ty.axes, &scope);
             let Some((_, kind, support)) = TYPES.iter().find(|t| t.0 == field.ty.name.text) else {
                 let d = Diagnostic::new(Code::E0201, format!("no type called `{}`", field.ty.name.text));
-                self.diags
-                    .push(d.at(field.ty.name.span, "").did_you_mean(&field.ty.name.text, TYPES.map(|t| t.0)));
+                let (name, all) = (&field.ty.name, TYPES.map(|t| t.0));
+                let d = d.at(name.span, "");
+                let d = match synonyms::type_name(&name.text) {
+                    Some(here) => d.help(format!("write `{here}`")).suggest(name.span, here),
+                    None => d.did_you_mean(&name.text, all),
+                };
+                self.diags.push(d.note(format!("the types are {}", all.join(", "))));
                 self.poisoned.insert(field.name.text.clone());
                 continue;
             };

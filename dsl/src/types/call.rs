@@ -3,7 +3,7 @@
 use super::layer::KINDS;
 use super::words::SITE_WORDS;
 use super::{Block, Checker, Scope, Value, is_name, numeric};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, synonyms};
 use crate::model::Reduction;
 use crate::model::ty::{self, Sign, Ty};
 use crate::model::{Activation, ExprId, ExprKind};
@@ -224,6 +224,10 @@ impl Checker<'_> {
             format!("no function, net or distribution called `{}`", callee.text),
         );
         let d = d.at(callee.span, "");
+        if let Some(here) = synonyms::called(&callee.text) {
+            self.diags.push(d.help(format!("it is called `{here}` here")).suggest(callee.span, here));
+            return Value::Error;
+        }
         if callee.text == "average" {
             self.diags.push(d.help(AVERAGE));
             return Value::Error;

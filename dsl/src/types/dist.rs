@@ -1,7 +1,7 @@
 //! Distributions: parameter sets, supports of arguments, event axes.
 
 use super::{Checker, Scope, Value, numeric};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, synonyms};
 use crate::model::ty::{self, AxisNo};
 use crate::model::{DistExpr, ExprId, ExprKind};
 use crate::source::Span;
@@ -118,11 +118,14 @@ impl Checker<'_> {
                     format!("`{}` has no parameter called `{}`", family.name(), n.text),
                 );
                 let near = crate::diagnostic::nearest(&n.text, known.iter().copied());
-                let d = d.at(n.span, "").did_you_mean(&n.text, known.iter().copied());
-                self.diags.push(if near.is_empty() {
-                    d.help(format!("it takes {}", show_sets(family)))
-                } else {
-                    d
+                let d = d.at(n.span, "");
+                self.diags.push(match synonyms::parameter(&n.text, &known) {
+                    Some(here) => d
+                        .help(format!("it is called `{here}` here"))
+                        .suggest(n.span, here)
+                        .note(format!("it takes {}", show_sets(family))),
+                    None if near.is_empty() => d.help(format!("it takes {}", show_sets(family))),
+                    None => d.did_you_mean(&n.text, known.iter().copied()),
                 });
                 fine = false;
             }

@@ -162,7 +162,16 @@ impl Checker<'_> {
                     }
                 },
             };
-            self.diags.push(Diagnostic::new(code, what).at(at, "").also(callee.span, takes));
+            let d = Diagnostic::new(code, what).at(at, "").also(callee.span, takes);
+            // A net that takes conditions, called without the bar.
+            let bar = arg.name.is_none() && call.conditions.is_empty() && formals.conditions.is_some();
+            self.diags.push(match formals.inputs.len() {
+                n if bar && n > 0 => {
+                    let inputs = names.join(", ");
+                    d.help(format!("what conditions it stands after a bar: `{}({inputs} | …)`", callee.text))
+                }
+                _ => d,
+            });
             return None;
         }
         if let Some(missing) = (0..names.len()).find(|i| !order.contains(i)) {

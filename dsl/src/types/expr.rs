@@ -2,7 +2,7 @@
 
 use super::{Block, Checker, MAX_DEPTH, Open, Scope, Space, State, Value, numeric};
 use crate::compiled::SlotKind;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, synonyms};
 use crate::model::ty::{self, AxisNo, Sign, Ty};
 use crate::model::{ExprId, ExprKind};
 use crate::resolve::{Static, StaticEnv, presence};
@@ -184,12 +184,34 @@ impl Checker<'_> {
             if let [only] = near[..] {
                 d = d.suggest(n.span, only);
             }
-            d = d.did_you_mean(&n.text, known.iter().map(String::as_str));
+            d = match (synonyms::truth(&n.text), near.is_empty()) {
+                (Some(here), _) => d.help(format!("write `{here}`")).suggest(n.span, here),
+                (None, false) => d.did_you_mean(&n.text, known.iter().map(String::as_str)),
+                (None, true) if scope.in_net => d,
+                (None, true) => d.help(self.declare_it(&n.text, scope)),
+            };
             // One misspelling gives one message, however often it is read.
             self.poisoned.insert(n.text.clone());
         }
         self.diags.push(d);
         Value::Error
+    }
+
+    /// How a name that is like no other could be declared.
+    fn declare_it(&self, name: &str, scope: &Scope) -> String {
+        let fields: Vec<&str> = self.model.fields.iter().map(|f| f.slot.name.as_str()).collect();
+        let fields = match fields[..] {
+            [] => String::new(),
+            _ => format!("; the fields are `{}`", fields.join("`, `")),
+        };
+        match scope.block {
+            Block::Model | Block::Guide => {
+                format!(
+                    "a parameter is declared at the top level, `param {name}`, data in `data {{ … }}`{fields}"
+                )
+            }
+            _ => format!("data are declared in `data {{ … }}`{fields}"),
+        }
     }
 
     pub(super) fn field(&mut self, n: &ast::Name, f: usize, scope: &Scope) -> Value {

@@ -1,7 +1,7 @@
 //! Reductions and the axes they run over.
 
 use super::{Block, Checker, Scope, Value, is_name};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, synonyms};
 use crate::model::ty::{self, AxisNo, Sign, Ty};
 use crate::model::{ExprId, ExprKind, Reduction};
 use crate::resolve::{Static, StaticEnv};
@@ -219,7 +219,12 @@ impl Checker<'_> {
         match StaticEnv(self.program).eval(e) {
             Some(Static::Bool(b)) => Some(b),
             _ => {
-                self.report(Code::E0411, "`true`, `false` or an option is needed here", e.span, "");
+                let what = "`true`, `false` or an option is needed here";
+                let d = Diagnostic::new(Code::E0411, what).at(e.span, "");
+                self.diags.push(match is_name(e).and_then(|n| synonyms::truth(&n.text)) {
+                    Some(here) => d.help(format!("write `{here}`")).suggest(e.span, here),
+                    None => d,
+                });
                 None
             }
         }

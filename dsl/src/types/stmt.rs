@@ -112,6 +112,10 @@ impl Checker<'_> {
             self.program.model.iter().flat_map(|s| &s.plates).filter_map(|n| self.plate_axis(n)).collect();
         for (p, name) in plates.iter().zip(&s.plates) {
             if !known.contains(p) {
+                // A part of the model that did not parse may have opened it.
+                if self.program.broken_model {
+                    return None;
+                }
                 self.report(
                     Code::E0312,
                     format!("the model has no plate `{}`", name.text),
@@ -429,6 +433,7 @@ impl Checker<'_> {
             };
             let (here, there) = (shown(self, &plates), shown(self, &self.model.sites[no].plates));
             self.diags.push(d.at(t.name.span, here).also(self.model.sites[no].span, there));
+            return;
         }
         self.model.sites[no].guide_cond =
             self.site_cond(t.cond.as_ref(), Block::Guide, &plates, &self.model.sites[no].axes.clone());
@@ -466,6 +471,16 @@ impl Checker<'_> {
         if let Some(s) =
             self.program.model.iter().find(|s| defined(&s.stmt).is_some_and(|n| n.text == t.name.text))
         {
+            // `z = sample(…)` has been reported as what it is.
+            let reported = |d: &Diagnostic| {
+                d.code != Code::E0502
+                    && d.span().is_some_and(|at| {
+                        at.file == s.span.file && s.span.start <= at.start && at.end <= s.span.end
+                    })
+            };
+            if self.diags.iter().any(reported) {
+                return;
+            }
             let d = d.at(t.name.span, "").also(s.span, "a definition, not a latent");
             self.diags.push(d.help("a definition follows from latents and needs no guide"));
             return;

@@ -127,7 +127,14 @@ impl Checker<'_> {
     pub(super) fn site_word(&mut self, word: SiteWord, call: &Call, span: Span, scope: &Scope) -> Value {
         if !matches!(scope.block, Block::Objective | Block::Output) {
             let what = format!("`{}` stands only in `output` and `objective`", word.word());
-            return self.report(Code::E0201, what, span, "");
+            let d = Diagnostic::new(Code::E0201, what).at(span, "");
+            self.diags.push(match (word, scope.block) {
+                (SiteWord::Sample, Block::Model) => {
+                    d.help("a draw is a statement of its own: `z ~ Normal(mean = 0, scale = 1)`")
+                }
+                _ => d,
+            });
+            return Value::Error;
         }
         let name = match &call.args[..] {
             [arg] if arg.name.is_none() && call.over.is_empty() => is_name(&arg.value),

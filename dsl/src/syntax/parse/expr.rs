@@ -141,8 +141,9 @@ pub(super) fn postfix<'t>(role: &'static str) -> impl Fn(Tokens<'t>) -> Res<'t, 
 fn postfix_tall<'t>(start: Tokens<'t>, role: &'static str) -> Res<'t, Tall> {
     let (mut i, mut tall) = primary(start, role)?;
     loop {
-        let (rest, kind, height) = if i.is(Symbol::Dot) {
-            foreign_call(i, &tall.expr);
+        let (rest, kind, height) = if let Some(rest) = foreign_call(i, &tall.expr) {
+            (rest, ExprKind::Error, tall.height)
+        } else if i.is(Symbol::Dot) {
             let (rest, name) = any_word(i.next())?;
             (rest, ExprKind::Field { base: Box::new(tall.expr), name }, tall.height)
         } else if i.is(Symbol::OpenBracket) {
@@ -161,22 +162,56 @@ fn postfix_tall<'t>(start: Tokens<'t>, role: &'static str) -> Res<'t, Tall> {
     }
 }
 
-/// Reports `pyro.sample(…)` and its like; parsing goes on.
-fn foreign_call(dot: Tokens<'_>, base: &Expr) {
-    let ExprKind::Name(library) = &base.kind else { return };
-    if !matches!(library.text.as_str(), "pyro" | "numpyro") {
-        return;
+/// Reports `pyro.sample(…)`, `x.sum(axis = 1)` and their like, since nothing after a dot is called here; goes on after
+/// the call.
+fn foreign_call<'t>(dot: Tokens<'t>, base: &Expr) -> Option<Tokens<'t>> {
+    const LIBRARIES: [&str; 14] = [
+        "pyro", "numpyro", "dist", "torch", "nn", "F", "np", "numpy", "jnp", "jax", "tf", "tfd", "scipy",
+        "math",
+    ];
+    let name = dot.ahead(1);
+    let opens = dot.ahead(2).kind == TokenKind::Symbol(Symbol::OpenParen);
+    if !dot.is(Symbol::Dot) || !matches!(name.kind, TokenKind::Name | TokenKind::Word(_)) || !opens {
+        return None;
     }
-    let function = dot.next().source(dot.ahead(1));
-    let help = match function {
-        "sample" => "write `z ~ Normal(mean = 0, scale = 1)` for a latent and `observe x ~ …` for data",
-        "param" => "declare it at the top level: `param theta[gene] : positive`",
-        "plate" => "write `plate cell { … }`",
-        _ => return,
+    let function = dot.source(name);
+    let library = match &base.kind {
+        ExprKind::Name(n) => LIBRARIES.contains(&n.text.as_str()),
+        _ => false,
     };
-    let span = library.span.to(dot.ahead(1).span);
-    let headline = format!("`{}.{function}` is written otherwise here", library.text);
+    let help = match function {
+        "sample" => {
+            "write `z ~ Normal(mean = 0, scale = 1)` for a latent and `observe x ~ …` for data".to_owned()
+        }
+        "param" => "declare it at the top level: `param theta[gene] : positive`".to_owned(),
+        "plate" => "write `plate cell { … }`".to_owned(),
+        _ if library => {
+            format!("functions, layers and distributions are called by their names alone: `{function}(…)`")
+        }
+        "sum" | "mean" | "max" | "min" | "prod" | "var" => {
+            format!("functions stand before what they take, and axes have names: `{function}(x over gene)`")
+        }
+        _ => format!("functions stand before what they take: `{function}(…)`"),
+    };
+    let span = base.span.to(name.span);
+    let shown = match &base.kind {
+        ExprKind::Name(n) => n.text.as_str(),
+        _ => "…",
+    };
+    let headline = format!("`{shown}.{function}` is written otherwise here");
     dot.env.report(Diagnostic::new(Code::E0105, headline).at(span, "").help(help));
+    let (mut i, mut open) = (dot.next().next(), 0usize);
+    while !i.is_end() {
+        match i.peek().kind {
+            TokenKind::Symbol(Symbol::OpenParen) => open += 1,
+            TokenKind::Symbol(Symbol::CloseParen) if open == 1 => return Some(i.next()),
+            TokenKind::Symbol(Symbol::CloseParen) => open -= 1,
+            TokenKind::Symbol(Symbol::CloseBrace) => return Some(i),
+            _ => {}
+        }
+        i = i.next();
+    }
+    Some(i)
 }
 
 fn tallest(heights: impl Iterator<Item = usize>) -> usize {

@@ -3,7 +3,7 @@
 use super::expr::{expr, value};
 use super::input::{Res, Tokens, close, flag, list, name, role, symbol, word};
 use super::recover::{BlockKind, block, no_part};
-use super::stmt::{self, definition};
+use super::stmt::{self, definition, foreign_statement};
 use super::ty::{axes, formals, path, ty};
 use crate::source::Span;
 use crate::syntax::ast::{
@@ -54,7 +54,13 @@ const NET: BlockKind = BlockKind {
 
 /// One item.
 pub(super) fn item(start: Tokens<'_>) -> Res<'_, Item> {
-    let TokenKind::Word(first) = start.peek().kind else { return no_part(start, &BLOCK) };
+    let foreign = || foreign_statement(start).filter(|_| start.peek().line_start);
+    let TokenKind::Word(first) = start.peek().kind else {
+        return match foreign() {
+            Some(diagnostic) => start.fail_with(diagnostic),
+            None => no_part(start, &BLOCK),
+        };
+    };
     let i = start.next();
     let (i, kind) = match first {
         Keyword::Extends => list(path).map(ItemKind::Extends).parse(i)?,
@@ -78,7 +84,12 @@ pub(super) fn item(start: Tokens<'_>) -> Res<'_, Item> {
             let (i, body) = block(i, &BLOCK, item, |span| Some(Item { kind: ItemKind::Error, span }))?;
             (i, ItemKind::When(When { condition, body }))
         }
-        _ => return no_part(start, &BLOCK),
+        _ => {
+            return match foreign() {
+                Some(diagnostic) => start.fail_with(diagnostic),
+                None => no_part(start, &BLOCK),
+            };
+        }
     };
     Ok((i, Item { kind, span: start.span_to(i) }))
 }

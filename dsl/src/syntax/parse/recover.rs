@@ -142,11 +142,64 @@ fn unexpected(at: Tokens<'_>, opening: Option<Span>) -> Diagnostic {
     let mut expected = at.env.expected_at(at.at);
     expected.sort_by_key(|role| role.starts_with('`'));
     let label = if expected.is_empty() { String::new() } else { format!("expected {}", one_of(&expected)) };
+    let roles: Vec<&str> = expected.iter().map(String::as_str).collect();
+    if let Some(habit) = habit(at, &roles) {
+        return habit;
+    }
     let diagnostic = Diagnostic::new(Code::E0101, headline).at(token.span, label);
+    let diagnostic = hint(at, &roles, diagnostic);
     match opening {
         Some(opening) => diagnostic.also(opening, "opened here"),
         None => diagnostic,
     }
+}
+
+/// Marks that other languages put where this token stands.
+fn habit(at: Tokens<'_>, expected: &[&str]) -> Option<Diagnostic> {
+    let token = at.peek();
+    let (source, span) = (at.source(token), token.span);
+    let report =
+        |headline: &str, help: &str| Some(Diagnostic::new(Code::E0105, headline).at(span, "").help(help));
+    let defines = expected.contains(&"`=`");
+    match source {
+        "?" => report("`?` does not choose here", "choices by value are `select(c, a, b)`"),
+        "==" if defines => {
+            Some(report("`==` compares, and a value is defined with `=`", "write `=`")?.suggest(span, "="))
+        }
+        ":" if defines => {
+            Some(report("`:` gives types, and a value is set with `=`", "write `=`")?.suggest(span, "="))
+        }
+        "\"\"" if token.line_start => {
+            report("comments start with `#`", "begin each line of the text with `#`")
+        }
+        _ => None,
+    }
+}
+
+/// What may help with a token that does not fit.
+fn hint(at: Tokens<'_>, expected: &[&str], diagnostic: Diagnostic) -> Diagnostic {
+    let token = at.peek();
+    let (source, span) = (at.source(token), token.span);
+    let before = at.env.text[..span.start as usize].rsplit('\n').next().unwrap_or("");
+    if token.kind == TokenKind::Text && expected.contains(&role::PATH) {
+        let bare = crate::syntax::token::unquote(source);
+        return diagnostic.help(format!("a path takes no quotes: `from {bare}`")).suggest(span, bare);
+    }
+    if token.kind == TokenKind::Text && expected.contains(&"a choice") {
+        return diagnostic.help("choices are words without quotes: `option likelihood : nb | zinb = nb`");
+    }
+    if source == "(" && expected.contains(&"`=`") && expected.contains(&"`~`") {
+        return diagnostic.help("a value has a name, `h = f(…)`; what a net gives follows `return`");
+    }
+    if source == "," && before.contains("return ") {
+        return diagnostic.help("several values are returned as a record: `return { a = …, b = … }`");
+    }
+    if token.kind == TokenKind::Name {
+        let words: Vec<&str> =
+            expected.iter().filter_map(|e| e.strip_prefix('`')?.strip_suffix('`')).collect();
+        return diagnostic.did_you_mean(source, words);
+    }
+    diagnostic
 }
 
 fn shortened(source: &str) -> String {
@@ -224,8 +277,10 @@ fn forget(start: Tokens<'_>, end: Tokens<'_>) {
             continue;
         }
         let follows = i.ahead(1).kind;
-        let declares = matches!(follows, TokenKind::Symbol(Symbol::Eq | Symbol::Tilde));
-        if all || declares || first {
+        let declares = matches!(follows, TokenKind::Symbol(Symbol::Eq | Symbol::Tilde)) || begins_draw(i);
+        // `def decoder(…)`
+        let second = at == start.at + 1 && start.is_name();
+        if all || declares || first || second {
             i.env.broken.borrow_mut().push(i.as_name());
         }
         first = false;

@@ -346,7 +346,7 @@ fn statement_name<'t>(i: Tokens<'t>, kind: &BlockKind) -> Res<'t, Name> {
 }
 
 /// Statements of Python, R and Stan, told by their first word and by what does not follow it.
-fn foreign_statement(i: Tokens<'_>) -> Option<Diagnostic> {
+pub(super) fn foreign_statement(i: Tokens<'_>) -> Option<Diagnostic> {
     let first = i.source(i.peek());
     let follows = i.ahead(1).kind;
     let opens =
@@ -362,7 +362,9 @@ fn foreign_statement(i: Tokens<'_>) -> Option<Diagnostic> {
         "def" | "lambda" | "function" if opens => {
             "functions are `fn f(x) = …` and, with layers, `net f(x) { … return … }`, at the top level"
         }
-        "import" if opens => "programs are extended by `extends name` at the top level",
+        "import" | "from" if opens => "programs are extended by `extends name` at the top level",
+        "class" if opens => "a file is one model: `data { … }`, `model { … }`, `guide { … }`",
+        "return" if opens => "only a `net` returns; a value is defined, `name = …`",
         "real" | "vector" | "matrix" | "int" | "simplex"
             if opens || follows == TokenKind::Symbol(Symbol::Less) =>
         {
