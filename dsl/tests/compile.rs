@@ -74,7 +74,8 @@ fn what_is_extended_may_depend_on_an_option() {
         let mut sources = Sources::new();
         let file = sources.add("m.svi", text);
         let sets = sets.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let (compiled, found) = compile(&mut sources, file, &Settings { sets, ..Settings::default() }, &library);
+        let (compiled, found) =
+            compile(&mut sources, file, &Settings { sets, ..Settings::default() }, &library);
         assert!(!found.has_errors(), "{}", render(&sources, &found, false));
         compiled.expect("no errors").explain().contains("kl(z)")
     };

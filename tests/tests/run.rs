@@ -312,42 +312,58 @@ fn a_reference_model_is_imported_and_gives_its_latent() {
     assert!(ours.len() == theirs.len() && far < 1e-4, "{far}");
 }
 
-const LABELLED: &str = "extends scvi
-data { label : category?[cell] from obs.batch missing \"Unknown\" }
-net classifier(z[latent]) { return linear[label](z) }
-model { plate cell { observe label ~ Categorical(probs = uniform(label)) } }
-guide { plate cell { label ~ Categorical(logits = classifier(z)) } }
+const LABELLED: &str = "dim cell, gene
+dim latent = 3
+data {
+  x    : count[cell, gene]  from X
+  kind : category?[cell]    from obs.batch  missing \"Unknown\"
+}
+param theta[gene] : positive
+net encoder(v[gene]) { return Normal(mean = linear[latent](v), scale = exp(linear[latent](v))) }
+net classifier(z[latent]) { return linear[kind](z) }
+net decoder(z[latent]) { return softmax(linear[gene](z)) }
+model {
+  plate cell {
+    observe kind ~ Categorical(probs = uniform(kind))
+    z[latent] ~ Normal(0, 1)
+    observe x ~ NB(mean = sum(x over gene) * decoder(z), inv_dispersion = theta)
+  }
+}
+guide {
+  plate cell {
+    z    ~ encoder(log1p(x))
+    kind ~ Categorical(logits = classifier(z))
+  }
+}
 objective {
-  ignore label
-  minimize 50 * mean(-logq(label given z = mean(z)) over cell where observed(label))
+  ignore kind
+  minimize 50 * mean(-logq(kind given z = mean(z)) over cell where observed(kind))
 }
-output { predicted = argmax(prob(label) over label)  to obs.predicted }
-override net encoder(v[gene]) {
-  h = mlp[hidden](v)
-  return Normal(mean = linear[latent](h), var = exp(linear[latent](h)) + 1e-4)
-}
+output { predicted = argmax(prob(kind) over kind)  to obs.predicted }
 ";
 
 /// The term of the classifier in the first epochs of a run on data whose labels are all known.
 fn classification(train: &str) -> Vec<f64> {
     let folder = simulated("scvi");
     let program = format!("{LABELLED}train {{ {train} }}\n");
-    std::fs::write(folder.path().join("mine.svi"), program).unwrap();
+    std::fs::write(folder.path().join("mine.svi"), program).expect("the program is written");
     let run = ["run", "mine.svi", "sim.h5ad", "--epochs", "2", "-q", "-o", "out.h5ad"];
     svic(folder.path(), &run).expect(0, &[]);
-    let trained = svi::load(folder.path().join("out.svim")).unwrap();
-    let term = |r: &svi::train::EpochRecord| r.train.terms.iter().find(|t| t.0 == "term 1").unwrap().1;
+    let trained = svi::load(folder.path().join("out.svim")).expect("a trained model");
+    let term = |r: &svi::train::EpochRecord| {
+        r.train.terms.iter().find(|t| t.0 == "term 1").expect("the free term").1
+    };
     trained.state.history.iter().map(term).collect()
 }
 
 #[test]
 fn labelled_rows_come_as_minibatches_of_their_own() {
     let usual = classification("full_batch = true");
-    let all = classification("full_batch = true  labelled label = true");
+    let all = classification("full_batch = true  labelled kind = true");
     for (a, b) in usual.iter().zip(&all) {
         assert!((a - b).abs() < 1e-5 * a.abs(), "all rows, in another order: {usual:?} {all:?}");
     }
-    let few = classification("full_batch = true  labelled label = 3");
+    let few = classification("full_batch = true  labelled kind = 3");
     assert!((few[0] - usual[0]).abs() > 1e-3 * usual[0].abs(), "six of the rows: {usual:?} {few:?}");
     // Of three draws the noise-free term is what it was before the first step.
     let drawn = classification("full_batch = true  samples = 3");
