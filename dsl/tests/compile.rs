@@ -68,7 +68,7 @@ fn what_is_extended_may_depend_on_an_option() {
     const BASE: &str = "dim cell, gene\ndim k = 2\ndata { x : count[cell, gene] from X }\nparam rate[gene] : positive\n\
         model { plate cell { observe x ~ Poisson(rate = rate) } }";
     const MORE: &str = "option depth = 1\nnet f(v[gene]) { return Normal(mean = linear[k](v), scale = 1) }\n\
-        model { plate cell { z[k] ~ Normal(0, depth) } }\nguide { plate cell { z ~ f(log1p(x)) } }";
+        model { plate cell { z[k] ~ Normal(mean = 0, scale = depth) } }\nguide { plate cell { z ~ f(log1p(x)) } }";
     let library = Files(&[("base", BASE), ("more", MORE)]);
     let sites = |text: &str, sets: &[(&str, &str)]| {
         let mut sources = Sources::new();

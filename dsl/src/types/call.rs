@@ -179,6 +179,19 @@ impl Checker<'_> {
 
     /// A call of `name[axis](…)`, which only layers take, or of what is no name at all.
     fn indexed_call(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        if let ast::ExprKind::Field { base, name } = &call.callee.kind {
+            let shown = is_name(base).map_or("…", |n| n.text.as_str());
+            let what = format!("`{shown}.{}(…)` is written otherwise here", name.text);
+            let help = match REDUCTIONS.iter().any(|r| r.0 == name.text) {
+                true => format!(
+                    "functions stand before what they take, and axes have names: `{}({shown} over gene)`",
+                    name.text
+                ),
+                false => format!("functions stand before what they take: `{}({shown})`", name.text),
+            };
+            self.diags.push(Diagnostic::new(Code::E0105, what).at(call.callee.span, "").help(help));
+            return Value::Error;
+        }
         if let ast::ExprKind::Index { base, indices } = &call.callee.kind
             && let Some(name) = is_name(base)
         {

@@ -162,43 +162,24 @@ fn postfix_tall<'t>(start: Tokens<'t>, role: &'static str) -> Res<'t, Tall> {
     }
 }
 
-/// Reports `pyro.sample(…)`, `x.sum(axis = 1)` and their like, since nothing after a dot is called here; goes on after
-/// the call.
+/// Reports `pyro.sample(…)` and its like; goes on after the call.
 fn foreign_call<'t>(dot: Tokens<'t>, base: &Expr) -> Option<Tokens<'t>> {
-    const LIBRARIES: [&str; 14] = [
-        "pyro", "numpyro", "dist", "torch", "nn", "F", "np", "numpy", "jnp", "jax", "tf", "tfd", "scipy",
-        "math",
-    ];
+    const LIBRARIES: [&str; 9] = ["pyro", "numpyro", "torch", "nn", "np", "numpy", "jnp", "jax", "tfd"];
+    let ExprKind::Name(library) = &base.kind else { return None };
     let name = dot.ahead(1);
     let opens = dot.ahead(2).kind == TokenKind::Symbol(Symbol::OpenParen);
-    if !dot.is(Symbol::Dot) || !matches!(name.kind, TokenKind::Name | TokenKind::Word(_)) || !opens {
+    if !dot.is(Symbol::Dot) || !LIBRARIES.contains(&library.text.as_str()) || !opens {
         return None;
     }
     let function = dot.source(name);
-    let library = match &base.kind {
-        ExprKind::Name(n) => LIBRARIES.contains(&n.text.as_str()),
-        _ => false,
-    };
     let help = match function {
-        "sample" => {
-            "write `z ~ Normal(mean = 0, scale = 1)` for a latent and `observe x ~ …` for data".to_owned()
-        }
-        "param" => "declare it at the top level: `param theta[gene] : positive`".to_owned(),
-        "plate" => "write `plate cell { … }`".to_owned(),
-        _ if library => {
-            format!("functions, layers and distributions are called by their names alone: `{function}(…)`")
-        }
-        "sum" | "mean" | "max" | "min" | "prod" | "var" => {
-            format!("functions stand before what they take, and axes have names: `{function}(x over gene)`")
-        }
-        _ => format!("functions stand before what they take: `{function}(…)`"),
+        "sample" => "write `z ~ Normal(mean = 0, scale = 1)` for a latent and `observe x ~ …` for data",
+        "param" => "declare it at the top level: `param theta[gene] : positive`",
+        "plate" => "write `plate cell { … }`",
+        _ => "functions, layers and distributions are called by their names alone: `softmax(…)`",
     };
-    let span = base.span.to(name.span);
-    let shown = match &base.kind {
-        ExprKind::Name(n) => n.text.as_str(),
-        _ => "…",
-    };
-    let headline = format!("`{shown}.{function}` is written otherwise here");
+    let span = library.span.to(name.span);
+    let headline = format!("`{}.{function}` is written otherwise here", library.text);
     dot.env.report(Diagnostic::new(Code::E0105, headline).at(span, "").help(help));
     let (mut i, mut open) = (dot.next().next(), 0usize);
     while !i.is_end() {
