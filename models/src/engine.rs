@@ -1,6 +1,7 @@
 //! From a model and sizes to something that runs: lower, verify, prepare.
 
 use crate::error::{Error, request};
+use crate::memory;
 use crate::model::Model;
 use autodiff_runtime::backend::{Backend, Executable, cpu::CpuBackend};
 use autodiff_runtime::graph::VariableId;
@@ -78,7 +79,7 @@ impl Engine {
     /// Lowers and prepares; with `train`, each run is also a step of the optimiser.
     ///
     /// # Errors
-    /// What lowering says; E0716 when the back end cannot run the graph.
+    /// What lowering says; E0709 when it cannot fit into memory; E0716 when the back end cannot run the graph.
     pub fn prepare(
         &self,
         model: &Model,
@@ -87,6 +88,7 @@ impl Engine {
         train: Option<&TrainSettings>,
     ) -> Result<Prepared, Error> {
         let lowered = lower(model, bound, request)?;
+        memory::check(model, &lowered, request.n_batch)?;
         let graph = lowered.graph.clone().verify().map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             internal(format!("the compiler made an invalid graph: {first}"))

@@ -41,6 +41,7 @@ pub mod import;
 pub mod init;
 pub mod library;
 pub mod lsp;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod prepare;

@@ -10,6 +10,7 @@ mod kill;
 mod library;
 mod mutants;
 mod noise;
+mod pages;
 mod parity;
 mod parts;
 mod plans;

@@ -57,6 +57,15 @@ pub(super) fn check_coupling(m: &Model, graph: &GuideGraph, diags: &mut Diagnost
     }
 }
 
+impl Dependence {
+    fn both(self, other: Dependence) -> Dependence {
+        Dependence {
+            apart: self.apart.intersection(&other.apart).copied().collect(),
+            mixed_at: self.mixed_at.or(other.mixed_at),
+        }
+    }
+}
+
 struct Coupling<'a> {
     m: &'a Model,
     site: SiteNo,
@@ -115,40 +124,50 @@ impl Coupling<'_> {
 
     fn meet(&self, ids: impl IntoIterator<Item = ExprId>) -> Option<Dependence> {
         let found = ids.into_iter().filter_map(|id| self.exprs[id.0 as usize].clone().flatten());
-        found.reduce(|a, b| Dependence {
-            apart: a.apart.intersection(&b.apart).copied().collect(),
-            mixed_at: a.mixed_at.or(b.mixed_at),
-        })
+        found.reduce(Dependence::both)
     }
 
     fn one(&self, id: ExprId) -> Option<Dependence> {
         let e = self.m.expr(id);
-        let mut found = match e.kind {
-            ExprKind::Site(s) => self.sites[s].clone()?,
-            _ => self.meet(self.m.operands(id))?,
+        if let ExprKind::Site(s) = e.kind {
+            return self.sites[s].clone();
+        }
+        let mixed = |operand: ExprId| {
+            let mut found = self.exprs[operand.0 as usize].clone().flatten()?;
+            for a in self.mixes(&e.kind, operand, &found.apart) {
+                if found.apart.remove(&a) {
+                    found.mixed_at.get_or_insert(e.span);
+                }
+            }
+            Some(found)
         };
-        let mixed: Vec<AxisNo> = match &e.kind {
+        self.m.operands(id).into_iter().filter_map(mixed).reduce(Dependence::both)
+    }
+
+    /// Of some axes of an operand those whose elements come together in the expression.
+    fn mixes(&self, kind: &ExprKind, operand: ExprId, apart: &AxisSet) -> Vec<AxisNo> {
+        let some = |axes: &[Option<AxisNo>]| axes.iter().flatten().copied().collect();
+        match kind {
             ExprKind::Reduce { over, .. } => over.clone(),
             ExprKind::Softmax(_, a) | ExprKind::ArgMax(_, a) => vec![*a],
             ExprKind::Index { axis, .. } => vec![*axis],
-            ExprKind::Layer(Layer::LayerNorm { axis, .. }) => vec![*axis],
-            // Inputs of a linear map lose their own axes.
-            ExprKind::Layer(Layer::Linear(l)) => {
-                found.apart.iter().copied().filter(|a| !l.plates.contains(a)).collect()
-            }
-            // What these do with an axis is not followed: they may mix every one but the plates.
-            ExprKind::Layer(Layer::Attention(_) | Layer::Conv(_) | Layer::Gcn(_) | Layer::Split { .. })
-            | ExprKind::Host(_) => {
-                let plate = |a: &AxisNo| self.m.sites.iter().any(|s| s.plates.contains(a));
-                found.apart.iter().copied().filter(|a| !plate(a)).collect()
-            }
+            ExprKind::Host(call) => some(&[call.axis]),
+            ExprKind::Layer(layer) => match layer {
+                Layer::LayerNorm { axis, .. } | Layer::Split { path: Some(_), axis, .. } => vec![*axis],
+                // Inputs of a linear map lose their own axes, unless it says which.
+                Layer::Linear(l) if l.inputs.contains(&operand) && !l.over.is_empty() => l.over.clone(),
+                Layer::Linear(l) => apart.iter().copied().filter(|a| !l.plates.contains(a)).collect(),
+                Layer::Conv(c) => some(&[Some(c.over), c.channels]),
+                Layer::Gcn(g) => some(&[Some(g.node), g.features, Some(g.edge)]),
+                Layer::Attention(a) => {
+                    let asks = if a.query == operand { a.query_features } else { None };
+                    let asked =
+                        if a.context == operand { [Some(a.tokens), a.token_features] } else { [None; 2] };
+                    some(&[asks, asked[0], asked[1]])
+                }
+                _ => vec![],
+            },
             _ => vec![],
-        };
-        for a in mixed {
-            if found.apart.remove(&a) {
-                found.mixed_at.get_or_insert(e.span);
-            }
         }
-        Some(found)
     }
 }

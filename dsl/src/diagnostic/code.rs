@@ -212,11 +212,11 @@ codes! {
     E0708 Error "checkpoint of another source":
         "The saved model was made from a different program. The declarations that changed are listed.";
     E0709 Error "not enough memory":
-        "The predicted peak exceeds the memory of the device. A batch size that fits is suggested.";
+        "What is fed, the parameters with their gradients and moments, and the largest value are together more than the memory that is free. A batch size that fits is suggested, if there is one.";
     E0710 Error "value is not finite":
         "A computation gave infinity or not-a-number. The message names the first operation, its source, the site, the cell and the ranges of the inputs.";
     W0711 Warning "class without data":
-        "An axis of classes has labels that no cell carries.";
+        "A categorical column declares labels that no cell carries, as is usual after cells were left out. They are no labels of the model.";
     E0712 Error "unreadable file":
         "The file does not exist, is not of the format it should have, or is cut short.";
     E0713 Error "damaged or unusable field":

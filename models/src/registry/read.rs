@@ -125,6 +125,15 @@ impl Reader<'_> {
         if self.spec.dims == SlotDims::Genes && self.fixed {
             column = self.align_column(column, path)?;
         }
+        if let (Values::Categorical { codes, categories, .. }, false) = (&column.values, self.fixed) {
+            let used = |at: usize| codes.iter().any(|c| usize::try_from(*c).is_ok_and(|c| c == at));
+            let empty: Vec<String> =
+                (0..categories.len()).filter(|at| !used(*at)).map(|at| categories[at].clone()).collect();
+            if !empty.is_empty() && empty.len() < categories.len() {
+                let message = format!("no cell has the categories {}; they are left out", listed(&empty));
+                self.report(Severity::Warning, "W0711", path, message);
+            }
+        }
         let mut found = column.to_categories();
         if let Missing::Label(label) = &self.spec.missing {
             found = without(found, label);
