@@ -109,6 +109,10 @@ impl Specs {
             paths = vec![taken];
         }
         let held = trained.is_some_and(|t| t.held.contains(&slot.name));
+        // Whatever labels the data have, another stands for them.
+        if held && asked.is_none() && slot.kind == SlotKind::Category {
+            return Ok(());
+        }
         let may_lack = held || slot.optional && trained.is_none();
         if asked.is_none() && may_lack && !paths.iter().any(|path| adata.contains(path)) {
             return Ok(());
