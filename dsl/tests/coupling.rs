@@ -7,8 +7,8 @@ use common::{World, bound, compile_with, compiled, request, same};
 use dsl::diagnostic::Code;
 use dsl::{Mode, Purpose};
 
-const HEAD: &str = "dim cell, gene\ndim k = 3, f = 2, out = 4\ndata { x : real[cell, gene] from X }\n\
-param m[gene]\nparam w[gene, f]\nparam q[k, f]\n";
+const HEAD: &str = "dim cell, gene\ndim f = 2, out = 4\ndata { x : real[cell, gene] from X }\n\
+param w[gene, f]\n";
 
 fn program(net: &str, value: &str) -> String {
     let at = |on: &str| value.replace("ON", on);
@@ -29,7 +29,7 @@ fn layers_that_keep_elements_apart_give_the_sum_for_each() {
         ("net n(v[gene, f]) { return linear(v over f) }", "n(ON)"),
         ("net n(v[gene, f]) { return linear[out](v over f) }", "sum(tanh(n(ON)) over out)"),
         // Each gene asks; none is asked.
-        ("net n(v[gene, f], c[k, f]) { return attention(v, c over k) }", "n(ON, q)"),
+        ("net n(v[gene, f], c[gene, f]) { return attention(v, c over gene) }", "n(ON, w)"),
     ] {
         let c = compiled(&program(net, value), &[]);
         let w = World { model: &c, bound: bound(&c, 4, true), canonical: same, epoch: 0.0, step: 0 };
@@ -58,9 +58,8 @@ fn layers_that_mix_elements_are_refused() {
     for (net, value) in [
         ("net n(v[gene, f]) { return linear(v over gene, f) }", "n(ON)"),
         ("net n(v[gene, f]) { return attention(v, v over gene) }", "n(ON)"),
-        ("net n(v[gene, f], c[k, f]) { return attention(c, v over gene) }", "mean(n(ON, q) over k)"),
+        ("net n(v[gene, f], c[gene, f]) { return attention(v, c over gene) }", "n(w, ON)"),
         ("net n(v[gene, f]) { return layernorm(sum(v over f)) }", "n(ON)"),
-        ("net n(v[gene, f]) { return conv[out, gene](v over gene) }", "sum(n(ON) over out)"),
     ] {
         let (_, found, _) = compile_with(&program(net, value), &[]);
         let errors: Vec<Code> =

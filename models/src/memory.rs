@@ -45,10 +45,10 @@ impl Needed {
     }
 
     /// E0709 unless it fits into so many bytes.
-    pub fn check(self, free: f64, n_batch: usize) -> Result<(), Diagnostic> {
+    pub fn too_much(self, free: f64, n_batch: usize) -> Option<Diagnostic> {
         let total = self.fixed + self.batch;
         if total <= free {
-            return Ok(());
+            return None;
         }
         let text = format!(
             "this needs at least {:.1} GiB of memory, and {:.1} GiB are free",
@@ -57,7 +57,7 @@ impl Needed {
         );
         let d = Diagnostic::new(Code::E0709, text);
         let fits = (n_batch as f64 * (free - self.fixed) / self.batch).floor();
-        Err(match fits >= 2.0 && self.batch > 0.0 {
+        Some(match fits >= 2.0 && self.batch > 0.0 {
             true => d.help(format!("take smaller minibatches: --set batch_size={fits}")),
             false => d.help(
                 "let axes be smaller (`svic check MODEL DATA --shapes` lists them), or take fewer features",
@@ -70,7 +70,10 @@ impl Needed {
 pub(crate) fn check(model: &Model, lowered: &Lowered, n_batch: usize) -> Result<(), Error> {
     let Some(free) = free() else { return Ok(()) };
     let needed = Needed::of(&lowered.graph, model.compiled().plate());
-    needed.check(free, n_batch).map_err(|d| Error::new(model.sources(), vec![d]))
+    match needed.too_much(free, n_batch) {
+        Some(d) => Err(Error::new(model.sources(), vec![d])),
+        None => Ok(()),
+    }
 }
 
 /// Bytes that are free, on Linux.
@@ -87,8 +90,8 @@ mod tests {
     #[test]
     fn a_smaller_minibatch_is_offered_where_it_helps() {
         let needed = Needed { fixed: GIB, batch: 8.0 * GIB };
-        assert!(needed.check(9.0 * GIB, 128).is_ok());
-        let text = |needed: Needed, free| format!("{:?}", needed.check(free, 128).expect_err("too much"));
+        assert!(needed.too_much(9.0 * GIB, 128).is_none());
+        let text = |needed: Needed, free| format!("{:?}", needed.too_much(free, 128).expect("too much"));
         // A quarter of the rows: 1 + 2 GiB.
         assert!(text(needed, 3.0 * GIB).contains("batch_size=32"));
         assert!(!text(needed, 0.5 * GIB).contains("batch_size"));

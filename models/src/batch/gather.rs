@@ -206,16 +206,15 @@ impl<'d> Gatherer<'d> {
         }
         for ((spec, _), buffer) in self.inputs.iter().zip(&mut out.buffers) {
             buffer.clear();
-            if let FeedSpec::OfLabelled(spec) = spec {
-                self.fill_one(spec, labelled, epoch, buffer);
-                continue;
-            }
             let second = match (spec, &self.data.paired) {
                 (FeedSpec::PairedRows, _) => true,
                 (FeedSpec::Field(name) | FeedSpec::Known(name), Some(p)) => p.fields.contains(name),
                 _ => false,
             };
-            let filled = self.fill_one(spec, if second { &all } else { rows }, epoch, buffer);
+            let filled = match spec {
+                FeedSpec::OfLabelled(spec) => self.fill_one(spec, labelled, epoch, buffer),
+                _ => self.fill_one(spec, if second { &all } else { rows }, epoch, buffer),
+            };
             out.failure = out.failure.take().or(filled.err());
         }
     }
@@ -253,7 +252,7 @@ impl<'d> Gatherer<'d> {
                     }
                 }
             }
-            FeedSpec::OfLabelled(spec) => self.fill_one(spec, rows, epoch, out),
+            FeedSpec::OfLabelled(spec) => return self.fill_one(spec, rows, epoch, out),
             FeedSpec::Rows | FeedSpec::PairedRows => rows.iter().for_each(|&r| out.push_code(r)),
             FeedSpec::Stat(name) => {
                 self.stats.get(name).into_iter().flatten().for_each(|&v| out.push_number(v));
