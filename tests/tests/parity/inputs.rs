@@ -192,7 +192,9 @@ impl Data {
             FeedSpec::Stat(name) => stats[name].clone(),
             FeedSpec::Numbers(all) => all.iter().map(|i| f64::from(*i)).collect(),
             FeedSpec::Epoch => vec![epoch],
-            FeedSpec::PairedRows | FeedSpec::OfLabelled(_) | FeedSpec::Total(_) => unreachable!("no case has {spec:?}"),
+            FeedSpec::PairedRows | FeedSpec::OfLabelled(_) | FeedSpec::Total(_) => {
+                unreachable!("no case has {spec:?}")
+            }
         }
     }
 }
