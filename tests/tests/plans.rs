@@ -18,7 +18,7 @@ fn program(lowered: &Lowered, optimiser: Option<Optimiser>) -> Program {
     let graph = lowered.graph.clone().verify().unwrap_or_else(|e| panic!("{e:?}"));
     let trained = lowered.variables.iter().filter(|v| v.kind == VariableKind::Trained);
     let trained = trained.filter_map(|v| lowered.graph.find_variable(&v.name)).collect();
-    let loss = lowered.graph.find_output("loss").expect("an objective has a loss");
+    let loss = lowered.loss.expect("an objective has a loss");
     let training = Training { loss, trained, expose_gradients: optimiser.is_none(), optimiser };
     Program { graph, training: Some(training) }
 }
@@ -126,7 +126,9 @@ fn compare(what: &str, c: &Compiled, mode: Mode, wrong: &mut Vec<String>) {
     let made = Made::new(c, &b, &l, &stats, 100.0);
     let feeds = Feeds::new(&l, &made);
     let mut start = Variables::new();
-    variables(&l).iter().for_each(|(n, v)| start.set(n, v.iter().map(|x| *x as f32).collect()));
+    // Smaller weights than in double precision, where wide nets may give exponents that single precision lacks.
+    let small = |n: &str, x: f64| if n.contains("weight") { 0.25 * x } else { x } as f32;
+    variables(&l).iter().for_each(|(n, v)| start.set(n, v.iter().map(|x| small(n, *x)).collect()));
     let plain = run(&l, &feeds, &start, CpuBackend { threads: 1, level: 0 });
     let fast = run(&l, &feeds, &start, CpuBackend { threads: 1, level: 1 });
     if fast != run(&l, &feeds, &start, CpuBackend { threads: 2, level: 1 }) {

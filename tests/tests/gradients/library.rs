@@ -41,7 +41,8 @@ fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
     let l = crate::lowered(c, &b, &Request { purpose: Purpose::Objective, mode, n_batch: N_CELLS });
     // In the middle of a warm-up every weight is strictly between 0 and 1.
     let made = Made::new(c, &b, &l, &stats, 100.0);
-    let loss = l.graph.find_output("loss").expect("an objective has a loss");
+    // What all players minimise together.
+    let loss = l.loss.expect("an objective has a loss");
     let trained = l.variables.iter().filter(|v| v.kind == VariableKind::Trained);
     let trained = trained.filter_map(|v| l.graph.find_variable(&v.name)).collect();
     let variables = variables(&l);
