@@ -17,9 +17,10 @@ const SIZES: model::Sizes =
     model::Sizes { cells: 128, genes: 2000, hidden: 128, latent: 10, zero_inflated: false };
 
 fn compile(c: &mut Criterion) {
-    c.bench_function("compile scvi.svi", |b| {
-        b.iter(|| svi::compile_file(concat!(env!("CARGO_MANIFEST_DIR"), "/../stdlib/scvi.svi")));
-    });
+    // Every model of the library, before any data are read.
+    for (name, _) in svi::library::STDLIB {
+        c.bench_function(&format!("compile {name}"), |b| b.iter(|| svi::compile_file(name)));
+    }
     let (program, _) = model::build(SIZES);
     c.bench_function("plan a step and make its code", |b| {
         let backend = CpuBackend { threads: 1, ..CpuBackend::default() };

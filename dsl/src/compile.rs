@@ -168,6 +168,17 @@ impl Compiled {
         fields.map(|f| self.model.fields[f].slot.name.clone()).collect()
     }
 
+    /// Labels that categories are compared with: field, label, and where.
+    pub fn compared_labels(&self) -> Vec<(String, String, Span)> {
+        let of = |e: &crate::model::Expr| match &e.kind {
+            ExprKind::Label(f, label) => {
+                Some((self.model.fields[*f].slot.name.clone(), label.clone(), e.span))
+            }
+            _ => None,
+        };
+        self.model.exprs.iter().filter_map(of).collect()
+    }
+
     /// Parameters with a row for each row of the data set: they mean nothing for other rows.
     pub fn tables(&self) -> Vec<String> {
         let by_row = |p: &&crate::model::ParamDecl| self.model.plate.is_some_and(|a| p.ty.axes.contains(&a));

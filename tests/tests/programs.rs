@@ -98,6 +98,20 @@ fn simulated_labels_are_missing_where_the_declaration_allows() {
     svic(folder.path(), &["sim", "scanvi.svi", "-o", "b.h5ad", "--missing", "1.5"]).expect(2, &["from 0"]);
 }
 
+#[test]
+fn a_label_that_no_cell_has_is_said() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sim = ["sim", "contrastivevi", "-o", "a.h5ad", "--cells", "60", "--genes", "20", "-q"];
+    svic(folder.path(), &sim).expect(0, &[]);
+    let check = |label: &str| {
+        let set = format!("background={label}");
+        svic(folder.path(), &["check", "contrastivevi", "a.h5ad", "--set", &set])
+    };
+    check("group_7").expect(0, &["W0711", "`group` is compared with `group_7`", "group_0, group_1, group_2"]);
+    let said = check("group_1");
+    assert!(!said.text.contains("is compared with"), "{}", said.text);
+}
+
 /// Every program that compiles alone: both players of an adversary, what stands under `stop`, pairs of plates.
 #[test]
 fn gradients_of_every_program_agree_with_differences() {

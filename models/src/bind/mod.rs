@@ -114,7 +114,33 @@ pub fn bind(
         out.hold(compiled.slots(), t);
         out.remember(compiled.slots(), t);
     }
+    if trained.is_none() {
+        let unknown = unknown_labels(compiled, &out.data);
+        out.warnings.extend(unknown);
+    }
     Ok(out)
+}
+
+/// W0711: labels that the program compares a category with and that no cell has.
+fn unknown_labels(compiled: &Compiled, data: &Dataset) -> Diagnostics {
+    let mut said = Diagnostics::new();
+    let is_mark = |field: &str, label: &str| {
+        let slot = compiled.slots().iter().find(|s| s.name == field);
+        matches!(slot.and_then(|s| s.missing.as_ref()), Some(MissingRule::Literal(mark)) if mark.trim_matches('"') == label)
+    };
+    for (field, label, span) in compiled.compared_labels() {
+        let Some(labels) = data.labels.get(&field) else { continue };
+        if labels.contains(&label) || is_mark(&field, &label) {
+            continue;
+        }
+        let text = format!("`{field}` is compared with `{label}`, but no cell has that label");
+        let d = Diagnostic::new(Code::W0711, text).at(span, "compared here");
+        let d = d.did_you_mean(&label, labels.iter().map(String::as_str));
+        let some: Vec<&str> = labels.iter().take(8).map(String::as_str).collect();
+        let more = if labels.len() > some.len() { ", …" } else { "" };
+        said.push(d.note(format!("its labels are {}{more}", some.join(", "))));
+    }
+    said
 }
 
 /// Constants of loaded models by themselves, for data that are not there yet.

@@ -1,7 +1,7 @@
 //! Every gradient three ways in double precision: the compiled CPU back end, dfdx's tape, and central differences of the
 //! plain evaluator. The three share no derivative. In the differences what stands under `stop` keeps its value, as its
 //! derivative says; draws made by rejection have a derivative on average alone, so what their laws read is compared between
-//! the first two only (the conformance suite of the families compares those derivatives with quadrature).
+//! the first two only (the conformance suite of the families compares gradients of expectations with closed forms).
 
 mod families;
 pub mod library;
