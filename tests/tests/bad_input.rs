@@ -148,7 +148,7 @@ fn with_columns(row: [u32; 2]) -> tempfile::TempDir {
         values: vec![1.0; 2 * CELLS],
     };
     let folder = folder_with(&NewAnnData { x: Some(Matrix::Csr(csr)), ..sound() });
-    let file = hdf5::File::open_rw(folder.path().join("data.h5ad")).expect("the file just written");
+    let file = crate::command::open_rw(&folder.path().join("data.h5ad"));
     let indices = file.dataset("X/indices").expect("sparse");
     let mut values: Vec<i64> = indices.read_raw().expect("integers");
     values[2..4].copy_from_slice(&row.map(i64::from));

@@ -87,3 +87,15 @@ pub fn files(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// A file that this process has just written. A child that another test starts meanwhile inherits its lock and keeps it
+/// until it ends, so this waits.
+pub fn open_rw(path: &Path) -> hdf5::File {
+    for _ in 0..600 {
+        if let Ok(file) = hdf5::File::open_rw(path) {
+            return file;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    hdf5::File::open_rw(path).expect("the file just written")
+}

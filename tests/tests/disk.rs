@@ -150,7 +150,7 @@ fn genes_in_another_order_are_found_on_the_disk_too() {
 fn what_cannot_be_read_row_by_row_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path(), false);
-    let file = hdf5::File::open_rw(&path).unwrap();
+    let file = crate::command::open_rw(&path);
     let x = file.group("X").unwrap();
     x.delete_attr("encoding-type").unwrap();
     let kind: hdf5::types::VarLenUnicode = "csc_matrix".parse().unwrap();
