@@ -6,6 +6,7 @@ mod command;
 mod disk;
 mod editor;
 mod gradients;
+mod joined;
 mod kill;
 mod library;
 mod mutants;

@@ -13,7 +13,7 @@ mod unify;
 
 pub use request::{Binds, key_value};
 
-use crate::anndata::AnnData;
+use crate::anndata::{AnnData, FieldPath};
 use crate::compiler::Compiled;
 use crate::dataset::{Blocks, CovariateData, Dataset, FieldData, Known, Paired};
 use crate::registry::{Problem, Registry, Severity, SlotData, Vocabulary};
@@ -119,6 +119,19 @@ pub fn bind(
         out.warnings.extend(unknown);
     }
     Ok(out)
+}
+
+/// Whether every matrix of cells by genes that the model reads may miss values, and there is one: then files that are
+/// put one under the other need not have the same genes.
+pub fn may_lack_genes(compiled: &Compiled, binds: &Binds) -> bool {
+    let is_matrix = |slot: &&Slot| {
+        let asked = binds.get(&slot.name).and_then(<[String]>::first).or(slot.path.as_ref());
+        let path = asked.and_then(|text| text.parse::<FieldPath>().ok());
+        path.is_some_and(|path| matches!(path.local(), FieldPath::X | FieldPath::RawX | FieldPath::Layer(_)))
+    };
+    let mut matrices =
+        compiled.slots().iter().filter(|slot| slot.load.is_none()).filter(is_matrix).peekable();
+    matrices.peek().is_some() && matrices.all(|slot| slot.missing.is_some())
 }
 
 /// W0711: labels that the program compares a category with and that no cell has.

@@ -18,7 +18,8 @@ mod run;
 mod show;
 mod sim;
 
-use crate::anndata::{AnnData, Join};
+use crate::anndata::{AnnData, Concat, Join};
+use crate::bind::{self, Binds};
 use crate::engine::BackendKind;
 use crate::error::Error;
 use crate::library::{self, Found};
@@ -160,7 +161,7 @@ fn size(text: &str) -> Result<usize, String> {
 
 impl SetArgs {
     fn parse(&self) -> Result<Vec<(String, String)>, Error> {
-        self.sets.iter().map(|item| crate::bind::key_value(item, "--set", "latent=20")).collect()
+        self.sets.iter().map(|item| bind::key_value(item, "--set", "latent=20")).collect()
     }
 }
 
@@ -258,7 +259,12 @@ fn warn(sources: &Sources, diagnostics: &Diagnostics, quiet: bool) {
 }
 
 /// Opens the data of a run: one file, modalities by name, or several files one under the other.
-fn open_data(files: &[String], compiled: &dsl::Compiled) -> Result<AnnData, Error> {
+fn open_data(
+    files: &[String],
+    compiled: &dsl::Compiled,
+    binds: &Binds,
+    quiet: bool,
+) -> Result<AnnData, Error> {
     let named = |f: &String| {
         let (name, file) = f.split_once('=')?;
         let word = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.is_empty();
@@ -282,8 +288,12 @@ fn open_data(files: &[String], compiled: &dsl::Compiled) -> Result<AnnData, Erro
     if parts.len() == 1 {
         return Ok(parts.remove(0));
     }
-    let may_miss = compiled.slots().iter().any(|s| s.axes.len() == 2 && s.missing.is_some());
-    Ok(AnnData::concat(&parts, if may_miss { Join::All } else { Join::Common })?)
+    let genes = if bind::may_lack_genes(compiled, binds) { Join::All } else { Join::Common };
+    let (data, left) = AnnData::concat(&parts, Concat { genes, columns: Join::Common, absent: f32::NAN })?;
+    if !left.is_empty() && !quiet {
+        say(&format!("left out of what the files hold: {}", left.join(", ")));
+    }
+    Ok(AnnData::from_memory(Path::new(&files[0]), data)?)
 }
 
 /// Finds and compiles a model; says where it comes from if it is not a plain file.

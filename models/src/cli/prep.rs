@@ -2,10 +2,10 @@
 
 use super::{OK, Outcome, out, say};
 use crate::anndata::{
-    AnnData, Categories, Column, FieldPath, Matrix, NewAnnData, Values, WriteOptions, write_new,
+    AnnData, Categories, Column, FieldPath, Join, Matrix, NewAnnData, Values, WriteOptions, write_new,
 };
 use crate::error::{Error, request};
-use crate::prepare::{self, Join, Limits, Moments, Role, Variable};
+use crate::prepare::{self, Limits, Moments, Role, Variable};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,8 @@ pub struct PrepArgs {
     /// Keep the genes that --hvg marks, and no others.
     #[arg(long, requires = "hvg")]
     subset: bool,
-    /// Of several files keep the genes that all have, or those that any has.
+    /// Of several files keep the genes and columns that all have, or those that any has: counts that a file lacks are
+    /// then 0. Named columns of tables (proteins) are always kept, NaN where a file lacks them.
     #[arg(long, value_enum, default_value_t = How::Inner)]
     join: How,
     /// Add the matrix of another file, of the same cells, as a table: `protein_expression=FILE`.
@@ -153,14 +154,33 @@ fn together(args: &PrepArgs) -> Result<NewAnnData, Error> {
         } else {
             stem
         };
-        parts.push((label, prepare::load(&open(path, args.modality.as_deref())?)?));
+        parts.push((label, open(path, args.modality.as_deref())?));
     }
-    if parts.len() == 1 {
-        return Ok(parts.remove(0).1);
+    if let [(_, one)] = parts.as_slice() {
+        return Ok(prepare::load(one)?);
     }
-    let join = if args.join == How::Outer { Join::Outer } else { Join::Inner };
-    let batch = args.batch.as_deref().unwrap_or("batch");
-    prepare::concatenate(&parts, batch, join).map_err(|why| Error::plain(request(why)))
+    let join = if args.join == How::Outer { Join::All } else { Join::Common };
+    let (data, left) = prepare::concatenate(&parts, args.batch.as_deref().unwrap_or("batch"), join)?;
+    say_joined(&data, &left);
+    Ok(data)
+}
+
+/// What of files that were put together is in some alone, and what could not be kept.
+fn say_joined(data: &NewAnnData, left: &[String]) {
+    for (name, labels) in &data.parts.labels {
+        let Some((_, table)) = data.parts.obsm.iter().find(|(other, _)| other == name) else { continue };
+        let lacks = |column: &usize| (0..table.n_rows).any(|row| table.row(row)[*column].is_nan());
+        let n = (0..table.n_cols).filter(lacks).count();
+        if n > 0 {
+            let all = labels.len();
+            say(&format!(
+                "obsm.{name}: {n} of {all} columns are missing (NaN) in the cells of files without them"
+            ));
+        }
+    }
+    if !left.is_empty() {
+        say(&format!("left out: {}", left.join(", ")));
+    }
 }
 
 /// The counts: where the command line says, or the likeliest.

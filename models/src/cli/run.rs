@@ -191,7 +191,7 @@ fn fresh(args: &RunArgs, options: &FitOptions) -> Result<Fit, Error> {
     let (_, model) = compile_model(model, &args.sets, quiet)?;
     warn(model.sources(), model.warnings(), true);
     let binds = Binds::parse(&args.bind)?.with_loads(&args.loads)?.with_memory(args.memory.for_counts());
-    let adata = open_data(files, model.compiled())?;
+    let adata = open_data(files, model.compiled(), &binds, quiet)?;
     let (model, data) = model.bind(&adata, &binds)?.into_parts();
     if !quiet {
         say_bindings(&data);

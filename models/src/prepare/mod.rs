@@ -14,7 +14,7 @@ mod variable;
 
 pub use doublets::with_doublets;
 pub use filter::{Limits, filter};
-pub use join::{Join, add_table, concatenate};
+pub use join::{add_table, concatenate};
 pub use loess::loess;
 pub use names::{Role, candidates, instead_of, same_name};
 pub use neighbours::{Moments, moments, principal_components};
