@@ -6,6 +6,10 @@
 pub mod cpu;
 #[cfg(feature = "dfdx")]
 pub mod dfdx;
+#[cfg(feature = "cpu")]
+mod feeds;
+#[cfg(feature = "cpu")]
+mod non_finite;
 pub mod reference;
 
 use crate::element::Element;

@@ -1,7 +1,6 @@
 //! Fused tiles over SIMD lanes, matrix products, sparse rows.
 
 mod draws;
-mod feeds;
 mod jit;
 mod lanes;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -1,6 +1,5 @@
 //! A prepared program at work: binds feeds and variables to the plan's slots and runs its steps.
 
-use super::feeds::{check, index_limits};
 use super::jit::Stages;
 use super::lanes::{Isa, Lanes};
 use super::memory::{Aligned, Memory, Pattern};
@@ -8,9 +7,9 @@ use super::pool::Pool;
 use super::tiles::{Block, Partials, Scratch, combine, sizes};
 use super::{products, walk};
 use crate::backend::Executable;
-use crate::backend::reference::evaluate;
-use crate::element::Element;
-use crate::graph::{Dtype, NodeId, Storage};
+use crate::backend::feeds::{check, index_limits};
+use crate::backend::non_finite;
+use crate::graph::{Dtype, Storage};
 use crate::plan::{Home, Kernel, Plan, SlotId, Step, StepGraph};
 use crate::store::{CsrView, Feed, RunError, StepKey, Variables};
 use std::time::Instant;
@@ -304,7 +303,7 @@ impl<E: Lanes> Executable<E> for Prepared<E> {
                 self.commit(variables);
                 Ok(())
             }
-            Err(NotFinite(loss)) => Err(first_non_finite(&self.step, variables, feeds, key, loss)),
+            Err(NotFinite(loss)) => Err(non_finite::first(&self.step, variables, feeds, key, loss)),
         }
     }
 
@@ -324,73 +323,4 @@ impl<E: Lanes> Executable<E> for Prepared<E> {
     fn timings(&self) -> Vec<(f64, String)> {
         self.seconds.iter().enumerate().map(|(i, s)| (*s, self.plan.line(i))).collect()
     }
-}
-
-/// Names the first node, in evaluation order, with a value that is not finite: by the reference evaluator, from the
-/// variables as they were (a failed run leaves them alone).
-fn first_non_finite<E: Element>(
-    step: &StepGraph,
-    variables: &Variables<E>,
-    feeds: &[Feed<'_, E>],
-    key: StepKey,
-    loss: f64,
-) -> RunError {
-    let g = &step.graph;
-    let widen = |x: &[E]| x.iter().map(|v| v.to_f64()).collect::<Vec<f64>>();
-    let mut wide = Variables::new();
-    variables.iter().for_each(|(n, v)| wide.set(n, widen(v)));
-    let real: Vec<Vec<f64>> = feeds
-        .iter()
-        .map(|f| match f {
-            Feed::Dense(x) => widen(x),
-            Feed::Csr(m) => widen(m.values),
-            Feed::Index(_) => vec![],
-        })
-        .collect();
-    let feeds: Vec<Feed<'_, f64>> = feeds
-        .iter()
-        .zip(&real)
-        .map(|(f, v)| match f {
-            Feed::Dense(_) => Feed::Dense(v),
-            Feed::Csr(m) => Feed::Csr(CsrView { offsets: m.offsets, columns: m.columns, values: v }),
-            Feed::Index(i) => Feed::Index(i),
-        })
-        .collect();
-    let loss_node = step.loss.as_deref().and_then(|name| g.find_output(name));
-    let wanted: Vec<NodeId> = loss_node.map_or(vec![], |l| needed(step, l));
-    let values = evaluate(g, &wanted, &wide, &feeds, key).unwrap_or_default();
-    // Rounding to the element type can overflow where double precision does not.
-    let found = wanted.iter().zip(&values).find_map(|(id, v)| {
-        let at = v.iter().position(|x| !E::from_f64(*x).to_f64().is_finite())?;
-        Some((*id, at, v[at]))
-    });
-    match found {
-        Some((id, at, value)) => {
-            let node = g.node(id);
-            let what = format!(
-                "{value} at element {at} of %{} over {}: {:?}",
-                id.index(),
-                g.show_axes(&node.axes),
-                node.op
-            );
-            RunError::NonFinite { what, origin: node.origin }
-        }
-        None => RunError::NonFinite {
-            what: format!("the loss is {loss}, though every value is finite in double precision"),
-            origin: loss_node.map_or_else(Default::default, |l| g.node(l).origin),
-        },
-    }
-}
-
-/// The nodes that the loss depends on, in evaluation order.
-fn needed(step: &StepGraph, loss: NodeId) -> Vec<NodeId> {
-    let g = &step.graph;
-    let mut live = vec![false; g.nodes().len()];
-    live[loss.index()] = true;
-    for id in g.node_ids().rev() {
-        if live[id.index()] {
-            g.node(id).op.operands().iter().for_each(|o| live[o.index()] = true);
-        }
-    }
-    g.node_ids().filter(|id| live[id.index()]).collect()
 }

@@ -6,7 +6,7 @@ use crate::op::Op;
 use crate::store::{CsrView, Feed, RunError};
 
 /// For each index input, the smallest size among the axes that it looks up.
-pub(super) fn index_limits(g: &Graph) -> Vec<usize> {
+pub(crate) fn index_limits(g: &Graph) -> Vec<usize> {
     let mut limits = vec![usize::MAX; g.inputs().len()];
     // Inputs that an index value is copied from, unchanged.
     let mut source: Vec<Vec<usize>> = vec![vec![]; g.nodes().len()];
@@ -29,7 +29,7 @@ pub(super) fn index_limits(g: &Graph) -> Vec<usize> {
 }
 
 /// Checks every feed against its declaration.
-pub(super) fn check<E: Element>(g: &Graph, limits: &[usize], feeds: &[Feed<'_, E>]) -> Result<(), RunError> {
+pub(crate) fn check<E: Element>(g: &Graph, limits: &[usize], feeds: &[Feed<'_, E>]) -> Result<(), RunError> {
     for (i, decl) in g.inputs().iter().enumerate() {
         let n = g.n_elements(&decl.axes);
         let bad = |found: String| RunError::Feed {
