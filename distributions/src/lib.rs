@@ -16,6 +16,7 @@ pub mod special;
 pub mod support;
 pub mod transform;
 
+pub use family::LowRank;
 pub use support::Support;
 
 use autodiff_runtime::{Axes, AxisId, Graph, NodeId};
@@ -153,6 +154,12 @@ pub trait Family: Sync + std::fmt::Debug {
     /// Whether [`Family::log_prob`] is the density of the base of a draw instead of its value, because the transform has
     /// no exact inverse.
     fn density_of_base(&self) -> bool {
+        false
+    }
+
+    /// Whether the family is [`transform::Bijection::onto`] its support of independent Normals, with a location and a scale
+    /// in its first set of parameters and a location and a variance in its second.
+    fn pushes_normal(&self) -> bool {
         false
     }
 

@@ -12,7 +12,7 @@ use crate::primitive::Primitives;
 use crate::resolve::{Program, merge};
 use crate::source::{FileId, Sources, Span};
 use crate::syntax::ast;
-use crate::types::check;
+use crate::types::{self, check};
 use crate::{inspect, lower, objective, story, syntax};
 use distributions::Support;
 use std::collections::{BTreeMap, BTreeSet};
@@ -244,6 +244,7 @@ impl Compiled {
     /// The graph for one purpose; E0506 if the sizes of the data make a sum too large. [`Purpose::Outputs`] accepts declared names and expressions; an unknown name is E0206.
     pub fn lower(&self, bound: &Bound, request: &Request) -> Result<Lowered, Diagnostics> {
         self.sizes_are_whole(bound)?;
+        self.ranks_fit(bound)?;
         let size = |a: AxisNo| bound.size(&self.model.axes, self.model.axis_name(a)).unwrap_or(1);
         if let Some(d) = self.objective.too_many(&self.model, size) {
             return Err(Diagnostics::from(vec![d]));
@@ -286,6 +287,21 @@ impl Compiled {
                 Some(dim) => d.at(dim.span, label),
                 None => d.note(label),
             });
+        }
+        if diags.has_errors() { Err(diags) } else { Ok(()) }
+    }
+
+    /// E0401: a rank above the number of elements, where the data tell it.
+    fn ranks_fit(&self, bound: &Bound) -> Result<(), Diagnostics> {
+        let mut diags = Diagnostics::new();
+        for site in &self.model.sites {
+            let Some(low) = site.guide.as_ref().and_then(|q| q.low_rank) else { continue };
+            let size = |a: &AxisNo| bound.size(&self.model.axes, self.model.axis_name(*a)).unwrap_or(1);
+            let n: usize = site.axes.iter().map(size).product();
+            if low.rank > n {
+                let at = site.guide_span.unwrap_or(site.span);
+                diags.push(types::rank_too_large(&site.name, n, low.rank).at(at, ""));
+            }
         }
         if diags.has_errors() { Err(diags) } else { Ok(()) }
     }

@@ -96,6 +96,8 @@ pub enum AxisSource {
     Category(String),
     /// The data; its labels are some of those of the axis of that name.
     Within(String),
+    /// The columns of the factor of a guide `auto(rank = n)`.
+    Rank(usize),
 }
 
 /// An axis of the model.

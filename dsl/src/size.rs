@@ -49,7 +49,7 @@ impl Bound {
     /// The size of an axis of a model, if the data or the source tell it.
     pub fn size(&self, axes: &[AxisInfo], name: &str) -> Option<usize> {
         match axes.iter().find(|a| a.name == name).map(|a| &a.source) {
-            Some(AxisSource::Knob(n)) => Some(*n),
+            Some(AxisSource::Knob(n) | AxisSource::Rank(n)) => Some(*n),
             Some(AxisSource::Labels(labels)) => Some(labels.len()),
             Some(AxisSource::Formula(f)) => {
                 f.value(&|other| self.size(axes, other)).map(|x| x.max(1.0) as usize)

@@ -23,14 +23,6 @@ fn messages(text: &str) -> (Vec<Code>, String) {
 const HEAD: &str = "dim cell, gene\ndata { x : count[cell, gene] from X }\n";
 
 #[test]
-fn what_is_not_compiled_is_refused_where_it_stands() {
-    let model = "model { rate ~ Gamma(concentration = 1, rate = 1)\n plate cell { observe x ~ Poisson(rate = rate) } }";
-    let (codes, text) = messages(&format!("{HEAD}{model}\nguide {{ rate ~ auto(rank = 2) }}"));
-    assert_eq!(codes, [Code::E0106], "{text}");
-    assert!(text.contains("`auto` with a rank"), "{text}");
-}
-
-#[test]
 fn a_misspelt_name_gives_one_message_with_the_nearest() {
     let model = "param theta[gene] : positive\nmodel { plate cell { observe x ~ Poisson(rate = thetta) } }";
     let (codes, text) = messages(&format!("{HEAD}{model}"));

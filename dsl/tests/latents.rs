@@ -31,11 +31,12 @@ fn program(name: &str, sets: &[(&str, &str)]) -> Compiled {
     compiled.unwrap_or_else(|| panic!("{name}\n{}", render(&sources, &diagnostics, false)))
 }
 
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "autozi",
     "cellassign",
     "contrastive",
     "decipher",
+    "factors",
     "resolvi",
     "scanvi",
     "scvi_library",

@@ -21,10 +21,9 @@ fn compiled(text: &str) -> (Diagnostics, Sources) {
     (diagnostics, sources)
 }
 
-/// Codes about data and runs, whose pages show commands (`tests/tests/pages.rs` runs them), and constructs that are not
-/// compiled.
+/// Codes about data and runs, whose pages show commands (`tests/tests/pages.rs` runs them).
 fn needs_no_example(code: Code) -> bool {
-    code == Code::E0106 || code.example().is_some_and(|e| e.is_command())
+    code.example().is_some_and(|e| e.is_command())
 }
 
 #[test]

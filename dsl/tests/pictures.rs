@@ -30,7 +30,7 @@ fn examples() -> Vec<(String, Compiled)> {
         all.push((name.to_owned(), compiled(&file, &text)));
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    for name in ["derive/late_parent", "forms/line"] {
+    for name in ["derive/late_parent", "derive/low_rank", "forms/line"] {
         let text = std::fs::read_to_string(folder.join(format!("{name}.svi"))).expect("a readable file");
         let name = name.split('/').next_back().unwrap_or(name).to_owned();
         let c = compiled(&name, &text);

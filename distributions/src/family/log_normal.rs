@@ -29,6 +29,10 @@ impl Family for LogNormal {
         true
     }
 
+    fn pushes_normal(&self) -> bool {
+        true
+    }
+
     fn has_kl_to(&self, other: &str) -> bool {
         other == "LogNormal"
     }

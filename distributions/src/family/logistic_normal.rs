@@ -37,6 +37,10 @@ impl Family for LogisticNormal {
         true
     }
 
+    fn pushes_normal(&self) -> bool {
+        true
+    }
+
     fn density_of_base(&self) -> bool {
         true
     }

@@ -31,6 +31,10 @@ impl Family for LogitNormal {
         true
     }
 
+    fn pushes_normal(&self) -> bool {
+        true
+    }
+
     fn has_kl_to(&self, other: &str) -> bool {
         other == "LogitNormal"
     }

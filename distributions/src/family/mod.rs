@@ -1,4 +1,4 @@
-//! One file per family.
+//! One file per family, and [`LowRank`], which correlates the elements of four of them.
 
 mod bernoulli;
 mod beta;
@@ -12,6 +12,7 @@ mod gamma;
 mod log_normal;
 mod logistic_normal;
 mod logit_normal;
+mod low_rank;
 mod multinomial;
 mod negative_binomial;
 mod normal;
@@ -30,6 +31,7 @@ pub use gamma::Gamma;
 pub use log_normal::LogNormal;
 pub use logistic_normal::LogisticNormal;
 pub use logit_normal::LogitNormal;
+pub use low_rank::LowRank;
 pub use multinomial::Multinomial;
 pub use negative_binomial::Nb;
 pub use normal::Normal;

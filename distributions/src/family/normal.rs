@@ -86,6 +86,10 @@ impl Family for Normal {
         true
     }
 
+    fn pushes_normal(&self) -> bool {
+        true
+    }
+
     fn has_kl_to(&self, other: &str) -> bool {
         other == "Normal"
     }

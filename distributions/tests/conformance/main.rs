@@ -10,6 +10,7 @@ mod fixtures;
 mod golden;
 mod gradients;
 mod laws;
+mod low_rank;
 mod masses;
 mod pathwise;
 mod reference;

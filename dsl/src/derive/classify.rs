@@ -147,8 +147,10 @@ fn check_pair(m: &Model, site: SiteNo, q: &DistExpr, diags: &mut Diagnostics) ->
     let observed: Vec<usize> = m.sites.iter().filter_map(|s| s.observed).collect();
     let data_plate = m.plate.is_some_and(|p| s.plates.contains(&p));
     let mut reads_data = false;
-    m.walk(q.reads(), |id| match m.expr(id).kind {
+    m.walk(q.reads(), |id| match &m.expr(id).kind {
         ExprKind::Field(_) | ExprKind::Site(_) => reads_data = true,
+        // A row for each row of the data.
+        ExprKind::Param(p) => reads_data |= m.plate.is_some_and(|a| m.params[*p].ty.axes.contains(&a)),
         _ => {}
     });
     if data_plate && !reads_data && !observed.is_empty() {

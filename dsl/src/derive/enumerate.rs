@@ -30,7 +30,7 @@ pub(super) fn carried(m: &Model, graph: &GuideGraph) -> Vec<BTreeSet<SiteNo>> {
 /// E0506, as far as sizes are known from the source.
 pub(super) fn too_many(m: &Model, o: &Objective, diags: &mut Diagnostics) {
     let known = |a: AxisNo| match &m.axes[a.0 as usize].source {
-        AxisSource::Knob(n) => *n,
+        AxisSource::Knob(n) | AxisSource::Rank(n) => *n,
         AxisSource::Labels(l) => l.len(),
         AxisSource::Data | AxisSource::Formula(_) | AxisSource::Category(_) | AxisSource::Within(_) => 1,
     };

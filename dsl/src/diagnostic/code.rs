@@ -63,8 +63,6 @@ codes! {
         "`=` defines a value and `~` draws one from a distribution. A definition whose right side is a distribution draws nothing, and a number is not something to draw from.";
     E0105 Error "habit of another language":
         "A form of Python, R, Stan or Pyro was written, such as `:=`, `<-`, `;`, `target +=` or `pyro.sample`. The message shows how the same thing is said here.";
-    E0106 Error "construct not compiled":
-        "The construct belongs to the language and parses, but this version of the compiler has no translation for it. Nothing is guessed in its place: the program is refused.";
     E0201 Error "unknown name":
         "The name is not declared anywhere that this place can see. The three nearest declared names are listed. Order does not matter: a declaration may stand below its use.";
     E0202 Error "defined twice":

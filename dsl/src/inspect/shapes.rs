@@ -45,7 +45,7 @@ pub(super) fn plates(m: &Model) -> BTreeSet<AxisNo> {
 pub(super) fn source(source: &AxisSource) -> String {
     match source {
         AxisSource::Data => "of the data".to_owned(),
-        AxisSource::Knob(n) => n.to_string(),
+        AxisSource::Knob(n) | AxisSource::Rank(n) => n.to_string(),
         AxisSource::Formula(f) => f.to_string(),
         AxisSource::Labels(labels) => format!("{}: {}", labels.len(), labels.join(", ")),
         AxisSource::Category(field) => format!("the labels of `{field}`"),

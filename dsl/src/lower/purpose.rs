@@ -169,6 +169,17 @@ impl Lowerer<'_> {
     /// KL(q ‖ p) in closed form; the registry said that there is one.
     fn closed_form(&mut self, s: SiteNo) -> NodeId {
         let (q, p) = (self.guide(s), self.prior(s));
+        if let Some(low) = &q.low_rank {
+            let exists = self.exists(s);
+            return match low.kl(&mut self.g, &p.dist, exists) {
+                Some(kl) => {
+                    let full = self.site_axes(s).minus(&low.elements).union(self.g.axes_of(kl));
+                    let kl = self.g.broadcast(kl, &full);
+                    self.over_plates(s, kl)
+                }
+                None => self.monte_carlo(s, None),
+            };
+        }
         let value = if p.mixture.is_some() {
             // Only of a point mass: −log p there.
             let at = self.sample(s);
@@ -191,14 +202,13 @@ impl Lowerer<'_> {
     /// log q − log p at the draw, or over all values. A prior that stands in a sum counts there. Where the site is data
     /// there is nothing to draw: only −log p.
     fn monte_carlo(&mut self, s: SiteNo, sum: Option<usize>) -> NodeId {
-        let (q, at) = (self.guide(s), self.sample(s));
-        let mut log_q = self.density(&q, s, at);
+        let at = self.sample(s);
+        let mut log_q = self.log_guide(s, at);
         let site = &self.m.sites[s];
         if let Some(known) = site.observed.filter(|_| !site.ignored).and_then(|f| self.known(f)) {
             let zero = self.g.constant(0.0);
             log_q = self.g.select(known, zero, log_q);
         }
-        let log_q = self.where_present(s, log_q);
         let log_q = self.over_plates(s, log_q);
         let log_p = match sum {
             None => {

@@ -4,7 +4,7 @@ use super::{FieldValue, Lowerer};
 use crate::compiled::Purpose;
 use crate::model::{DistExpr, SiteNo, Treat};
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId};
-use distributions::{Dist, Draw, Sample, Support};
+use distributions::{Dist, Draw, LowRank, Sample, Support};
 
 /// Draws that stand for the mean of a latent without closed form.
 const MEAN_DRAWS: usize = 5000;
@@ -16,6 +16,8 @@ pub(super) struct Law {
     pub(super) dist: Dist,
     /// The axis of a mixture's components and their log weights.
     pub(super) mixture: Option<(AxisId, NodeId)>,
+    /// `dist` with its elements correlated.
+    pub(super) low_rank: Option<LowRank>,
 }
 
 impl Lowerer<'_> {
@@ -29,7 +31,7 @@ impl Lowerer<'_> {
         });
         self.at(d.span);
         let dist = Dist { family: d.family, set: d.set, params, event: d.event.map(|a| self.axis(a)) };
-        Law { dist, mixture }
+        Law { dist, mixture, low_rank: None }
     }
 
     /// The value with an axis that it may lack.
@@ -45,7 +47,14 @@ impl Lowerer<'_> {
             return d.clone();
         }
         let site = &self.m.sites[s];
-        let d = self.law(&site.guide.clone().unwrap_or_else(|| site.prior.clone()));
+        let q = site.guide.clone().unwrap_or_else(|| site.prior.clone());
+        let mut d = self.law(&q);
+        d.low_rank = q.low_rank.map(|l| LowRank {
+            diagonal: d.dist.clone(),
+            factor: self.expr(l.factor),
+            rank: self.axis(l.axis),
+            elements: self.axes_of(self.m.sites[s].axes.iter().copied()),
+        });
         self.guides.insert(key, d.clone());
         d
     }
@@ -158,7 +167,11 @@ impl Lowerer<'_> {
         let rows = self.rows(&axes);
         let stream = self.stream(name);
         let Some((k, log_w)) = d.mixture else {
-            return d.dist.sample(&mut self.g, &Draw { stream, axes, rows });
+            let draw = Draw { stream, axes, rows };
+            return match &d.low_rank {
+                Some(low) => low.sample(&mut self.g, &draw),
+                None => d.dist.sample(&mut self.g, &draw),
+            };
         };
         let categorical = distributions::find("Categorical").map(|family| {
             let set = family.parameter_sets().iter().position(|s| s[0].name == "logits").unwrap_or(0);
@@ -196,6 +209,27 @@ impl Lowerer<'_> {
         self.g.logsumexp(joint, k)
     }
 
+    /// log q of a site, 0 where it does not exist, over its plates and, unless they are correlated, its own axes.
+    pub(super) fn log_guide(&mut self, s: SiteNo, at: Sample) -> NodeId {
+        let q = self.guide(s);
+        let Some(low) = &q.low_rank else {
+            let value = self.density(&q, s, at);
+            return self.where_present(s, value);
+        };
+        let exists = self.exists(s);
+        let value = low.log_prob(&mut self.g, at, exists);
+        let full = self.site_axes(s).minus(&low.elements).union(self.g.axes_of(value));
+        self.g.broadcast(value, &full)
+    }
+
+    /// The law of each element of a guide by itself.
+    fn marginal(&mut self, d: &Law) -> Dist {
+        match &d.low_rank {
+            Some(low) => low.marginal(&mut self.g),
+            None => d.dist.clone(),
+        }
+    }
+
     /// Where the prior and the guide of a draw are densities over different spaces (one over the value, one over the
     /// base that the softmax maps to it): what brings the prior's to the guide's.
     pub(super) fn volume(&mut self, s: SiteNo, at: Sample) -> Option<NodeId> {
@@ -223,7 +257,8 @@ impl Lowerer<'_> {
         }
         let d = self.guide(s);
         let axes = self.site_axes(s);
-        if let Some(mean) = d.dist.mean(&mut self.g).filter(|_| d.mixture.is_none()) {
+        let alone = self.marginal(&d);
+        if let Some(mean) = alone.mean(&mut self.g).filter(|_| d.mixture.is_none()) {
             let full = axes.union(&self.extra(mean));
             let mean = self.where_unknown(s, mean.into()).value;
             let mean = self.settled(s, mean);
@@ -245,9 +280,10 @@ impl Lowerer<'_> {
             return self.g.broadcast(zero, &axes);
         }
         let d = self.guide(s);
+        let alone = self.marginal(&d);
         if self.enumerated(s).is_none()
             && d.mixture.is_none()
-            && let (Some(mean), Some(var)) = (d.dist.mean(&mut self.g), d.dist.variance(&mut self.g))
+            && let (Some(mean), Some(var)) = (alone.mean(&mut self.g), alone.variance(&mut self.g))
         {
             if self.extra(mean).is_empty() && self.extra(var).is_empty() {
                 return self.g.broadcast(var, &axes);

@@ -56,12 +56,11 @@ impl Lowerer<'_> {
 
     /// log q at the site's value: of a partly observed one at its data.
     fn log_q(&mut self, s: SiteNo) -> NodeId {
-        let q = self.guide(s);
         let at = match self.m.sites[s].observed {
             Some(f) => self.field_value(f).into(),
             None => self.sample(s),
         };
-        let value = self.density(&q, s, at);
+        let value = self.log_guide(s, at);
         self.over_plates(s, value)
     }
 

@@ -8,11 +8,13 @@
 //!
 //! Expressions live in one arena and share structure: a definition is one node, however often it is read.
 
+mod dist;
 mod layer;
 mod print;
 pub mod ty;
 mod word;
 
+pub use dist::{DistExpr, LowRank, Mixture};
 pub use layer::{Activation, Attention, ConvBlock, ConvTower, Gcn, Layer, Linear, Weights};
 pub use ty::{AxisNo, AxisSet, Ty};
 pub use word::{Held, SiteWord};
@@ -21,7 +23,6 @@ use crate::compiled::{AxisInfo, OptionInfo, OutputInfo, Slot, TrainSettings};
 use crate::primitive::Primitive;
 use crate::source::Span;
 use autodiff_runtime::{Elem, ReduceKind};
-use distributions::Family;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -166,49 +167,6 @@ pub enum Reduction {
     Mean,
     /// Variance, dividing by n.
     Var,
-}
-
-/// A distribution with typed parameters.
-#[derive(Clone, Debug)]
-pub struct DistExpr {
-    /// Which family.
-    pub family: &'static dyn Family,
-    /// Which of its parameter sets.
-    pub set: usize,
-    /// Parameters in the order of that set.
-    pub params: Vec<ExprId>,
-    /// Event axis of a vector family.
-    pub event: Option<AxisNo>,
-    /// Weights, if this is one component of a mixture: the parameters then carry the mixture's axis.
-    pub mixture: Option<Mixture>,
-    /// The call.
-    pub span: Span,
-}
-
-impl DistExpr {
-    /// Every expression that it reads directly.
-    pub fn reads(&self) -> impl Iterator<Item = ExprId> + '_ {
-        self.params.iter().copied().chain(self.mixture.as_ref().map(|m| m.weights))
-    }
-
-    /// `Normal`, or `Mixture of Normal`.
-    pub fn name(&self) -> String {
-        match self.mixture {
-            Some(_) => format!("Mixture of {}", self.family.name()),
-            None => self.family.name().to_owned(),
-        }
-    }
-}
-
-/// The weights of a mixture.
-#[derive(Clone, Copy, Debug)]
-pub struct Mixture {
-    /// The axis of the components.
-    pub axis: AxisNo,
-    /// One weight for each.
-    pub weights: ExprId,
-    /// Whether the weights are logits, or probabilities.
-    pub logits: bool,
 }
 
 /// A data field.

@@ -154,7 +154,10 @@ impl<'a> Printer<'a> {
         let params: Vec<String> =
             set.iter().zip(&d.params).map(|(p, e)| format!("{} = {}", p.name, self.text(*e))).collect();
         let event = d.event.map_or(String::new(), |a| format!(" over {}", self.m.axis_name(a)));
-        let text = format!("{}({}{event})", d.family.name(), params.join(", "));
+        let low = d
+            .low_rank
+            .map(|l| format!(", factor = {} over {}", self.text(l.factor), self.m.axis_name(l.axis)));
+        let text = format!("{}({}{}{event})", d.family.name(), params.join(", "), low.unwrap_or_default());
         let Some(mix) = &d.mixture else { return text };
         let word = if mix.logits { "logits" } else { "probs" };
         format!("Mixture({text}, {word} = {} over {})", self.text(mix.weights), self.m.axis_name(mix.axis))

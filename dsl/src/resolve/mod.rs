@@ -13,7 +13,6 @@ pub(crate) use blocks::observed_name;
 pub use merge::merge;
 pub use options::{Static, StaticEnv, presence};
 
-use crate::diagnostic::{Code, Diagnostic};
 use crate::primitive::Primitives;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -159,11 +158,4 @@ impl Program {
         let categories = self.fields.iter().filter(|f| f.is_category()).map(|f| f.name.text.as_str());
         self.dims.iter().map(|d| d.name.text.as_str()).chain(categories)
     }
-}
-
-/// The diagnostic for a construct of the language that this compiler does not compile.
-pub fn not_compiled(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::new(Code::E0106, format!("{what} cannot be compiled by this version"))
-        .at(span, "")
-        .note("the construct is part of the language and parses, but has no translation yet")
 }

@@ -98,7 +98,7 @@ fn reads(d: &DistExpr) -> Vec<ExprId> {
 /// `cell × N`, or with the size if it is known.
 fn label(name: &str, source: &AxisSource) -> String {
     match source {
-        AxisSource::Knob(n) => format!("{name} × {n}"),
+        AxisSource::Knob(n) | AxisSource::Rank(n) => format!("{name} × {n}"),
         AxisSource::Labels(labels) => format!("{name} × {}", labels.len()),
         AxisSource::Formula(f) => format!("{name} × {f}"),
         _ => format!("{name} × N"),

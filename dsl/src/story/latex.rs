@@ -1,7 +1,7 @@
 //! The generative story, the guide and the bound as LaTeX.
 
 use super::tex::{Tex, operator, text, word};
-use crate::compiled::AxisSource;
+use crate::compiled::{AxisInfo, AxisSource};
 use crate::model::{AxisNo, Model, TermKind, Ty};
 use crate::objective::{Objective, Term};
 use crate::resolve::{GuideDef, InPlates, ModelDef, Program};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// `align*` blocks to be put into a paper that loads `amsmath`. Options are settled, so a `match` is its chosen arm;
 /// nets and functions stand under their names.
 pub(crate) fn latex(m: &Model, o: &Objective, program: &Program) -> String {
-    let all: Vec<&str> = m.axes.iter().map(|a| a.name.as_str()).collect();
+    let all: Vec<&str> = counted(m).map(|a| a.name.as_str()).collect();
     let writer = Writer { m, o, program, tex: Tex::new(program, axes_of_names(m, program), &all) };
     let mut out = String::new();
     for line in m.title.lines() {
@@ -22,6 +22,11 @@ pub(crate) fn latex(m: &Model, o: &Objective, program: &Program) -> String {
     align(&mut out, "Guide", &writer.guide());
     align(&mut out, "Objective, to be maximised", &writer.objective());
     out
+}
+
+/// The axes that formulas count along: not the columns inside a guide.
+fn counted(m: &Model) -> impl Iterator<Item = &AxisInfo> {
+    m.axes.iter().filter(|a| !matches!(a.source, AxisSource::Rank(_)))
 }
 
 /// A commented block, one line each; nothing for no lines.
@@ -70,9 +75,9 @@ impl Writer<'_> {
     /// Which letter counts what.
     fn indices(&self, out: &mut String) {
         out.push_str("\n% Indices\n");
-        for axis in &self.m.axes {
+        for axis in counted(self.m) {
             let size = match &axis.source {
-                AxisSource::Knob(n) => n.to_string(),
+                AxisSource::Knob(n) | AxisSource::Rank(n) => n.to_string(),
                 AxisSource::Formula(f) => f.to_string(),
                 AxisSource::Labels(labels) => labels.len().to_string(),
                 AxisSource::Category(field) => format!("labels of {field}"),
@@ -113,7 +118,7 @@ impl Writer<'_> {
             GuideDef::Treat(t) => {
                 let how = match &t.how {
                     Treatment::Dist(dist) => self.tex.expr(dist),
-                    Treatment::Strategy { strategy, .. } => text(strategy.word()),
+                    Treatment::Strategy { strategy, args, .. } => self.tex.strategy(strategy.word(), args),
                 };
                 let name = self.tex.value(&t.name.text);
                 format!(r"{name} &\sim_q {how}{}{}", self.cond(&t.cond), self.for_each(&s.plates))

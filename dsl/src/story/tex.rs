@@ -218,10 +218,9 @@ impl<'a> Tex<'a> {
 
     /// `(a, b = c \mid s)`; the axes after `over` stand at the name.
     fn arguments(&self, call: &Call) -> String {
-        let list = |args: &[Arg]| args.iter().map(|a| self.arg(a)).collect::<Vec<_>>().join(", ");
-        let mut inside = list(&call.args);
+        let mut inside = self.list(&call.args);
         if !call.conditions.is_empty() {
-            inside.push_str(&format!(r" \mid {}", list(&call.conditions)));
+            inside.push_str(&format!(r" \mid {}", self.list(&call.conditions)));
         }
         if let Some(filter) = &call.filter {
             inside.push_str(&format!(r" \;:\; {}", self.expr(filter)));
@@ -230,6 +229,18 @@ impl<'a> Tex<'a> {
             inside.push_str(&format!(r" \;;\; {}", self.bindings(&call.given)));
         }
         format!(r"\left({}\right)", inside.trim_start())
+    }
+
+    /// A treatment of the guide: `auto(rank = 2)`, or its word alone.
+    pub(super) fn strategy(&self, word: &str, args: &[Arg]) -> String {
+        match args {
+            [] => text(word),
+            args => format!(r"{}\left({}\right)", text(word), self.list(args)),
+        }
+    }
+
+    fn list(&self, args: &[Arg]) -> String {
+        args.iter().map(|a| self.arg(a)).collect::<Vec<_>>().join(", ")
     }
 
     fn arg(&self, arg: &Arg) -> String {

@@ -54,7 +54,7 @@ impl Checker<'_> {
             Ok(event) => event,
             Err(()) => return Value::Error,
         };
-        Value::Dist(DistExpr { family, set, params, event, mixture: None, span })
+        Value::Dist(DistExpr { family, set, params, event, mixture: None, low_rank: None, span })
     }
 
     /// Arguments with their names: as written, or by position where every one is a literal and the family allows it.

@@ -37,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use call::{is_builtin, number_function};
 pub(crate) use names::names_in;
+pub(crate) use treat::rank_too_large;
 
 /// Checks a program; the model is meaningful only if no error was reported.
 pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnostics) -> Model {

@@ -179,7 +179,11 @@ impl Checker<'_> {
                 None
             }
             None => {
-                if let Some(n) = is_name(e)
+                if let Some(n) = is_name(e).filter(|n| self.program.sized().any(|a| a == n.text)) {
+                    let what = format!("a number is needed here, and `{}` is an axis", n.text);
+                    let d = Diagnostic::new(Code::E0410, what).at(e.span, "");
+                    self.diags.push(d.help("write a number, or an option: `option rate = 0.1`"));
+                } else if let Some(n) = is_name(e)
                     && !self.visible_names().contains(&n.text)
                 {
                     let known: Vec<&str> = self.program.option_order.iter().map(String::as_str).collect();

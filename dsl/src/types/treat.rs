@@ -2,17 +2,20 @@
 
 use super::stmt::site_ty;
 use super::{Block, Checker, Scope, Space, Value, is_name};
-use crate::compiled::Init;
+use crate::compiled::{AxisInfo, AxisSource, Init};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::{AxisNo, Ty};
-use crate::model::{DistExpr, DrawDecl, ExprId, ExprKind, ParamDecl, SiteNo, Treat};
-use crate::resolve::{GuideDef, ModelDef, not_compiled};
+use crate::model::{DistExpr, DrawDecl, ExprId, ExprKind, LowRank, ParamDecl, Site, SiteNo, Treat};
+use crate::resolve::{GuideDef, ModelDef};
 use crate::source::Span;
 use crate::syntax::ast::{self, Arg, Name, Strategy};
 use distributions::{Family, Support};
 
-/// Where the scale of a guide of its own starts.
+/// The standard deviation at which a guide of its own starts.
 const FIRST_SCALE: f64 = 0.1;
+
+/// Largest rank: its elimination is written out in the graph.
+const MAX_RANK: usize = 128;
 
 impl Checker<'_> {
     /// A named treatment of a site.
@@ -111,15 +114,16 @@ impl Checker<'_> {
         self.model.params.len() - 1
     }
 
-    /// A guide with parameters of its own: of the family given, or the one whose values are those of the site.
+    /// A guide with parameters of its own: of the family given, or the one whose values are those of the site. With a rank
+    /// its elements are correlated.
     fn auto(&mut self, no: SiteNo, args: &[Arg], span: Span) -> Option<Treat> {
         let args = self.named("auto", args, &["family", "rank"])?;
         let site = self.model.sites[no].clone();
-        let mut family = None;
+        let (mut family, mut rank) = (None, None);
         for (key, e) in args {
             if key == "rank" {
-                self.diags.push(not_compiled(e.span, "`auto` with a rank"));
-                return None;
+                rank = Some((self.whole(key, e, MAX_RANK)?, e.span));
+                continue;
             }
             let found = is_name(e).and_then(|n| distributions::find(&n.text));
             let Some(found) = found else {
@@ -141,12 +145,49 @@ impl Checker<'_> {
                 return None;
             }
         };
-        let guide = self.own_guide(no, family, span);
+        let rank = match rank {
+            Some((n, at)) if self.takes_rank(&site, family, n, at) => Some(n),
+            Some(_) => return None,
+            None => None,
+        };
+        let guide = self.own_guide(no, family, rank, span);
         self.model.sites[no].guide = Some(guide);
         Some(Treat::Explicit)
     }
 
-    fn own_guide(&mut self, no: SiteNo, family: &'static dyn Family, span: Span) -> DistExpr {
+    /// E0405, E0303 or E0401 where a rank has nothing to correlate.
+    fn takes_rank(&mut self, site: &Site, family: &dyn Family, rank: usize, at: Span) -> bool {
+        if !family.pushes_normal() {
+            let what = format!("a guide of family `{}` has no rank", family.name());
+            let d = Diagnostic::new(Code::E0405, what).at(at, "");
+            let known = distributions::FAMILIES.iter().filter(|f| f.pushes_normal()).map(|f| f.name());
+            let known = known.collect::<Vec<_>>().join(", ");
+            self.diags.push(d.note(format!("those with one: {known}")).help("leave the rank out"));
+            return false;
+        }
+        if site.axes.is_empty() {
+            let d =
+                Diagnostic::new(Code::E0303, format!("`{}` has no axis of its own for a rank", site.name));
+            let d = d.at(at, "a rank correlates elements").also(site.span, "a single number");
+            self.diags.push(d.help(format!("write `{} ~ auto`", site.name)));
+            return false;
+        }
+        let sizes: Option<Vec<usize>> = site.axes.iter().map(|a| self.known_size(*a)).collect();
+        let elements = sizes.map(|s| s.into_iter().product::<usize>());
+        if let Some(n) = elements.filter(|n| rank > *n) {
+            self.diags.push(rank_too_large(&site.name, n, rank).at(at, ""));
+            return false;
+        }
+        true
+    }
+
+    fn own_guide(
+        &mut self,
+        no: SiteNo,
+        family: &'static dyn Family,
+        rank: Option<usize>,
+        span: Span,
+    ) -> DistExpr {
         let site = self.model.sites[no].clone();
         // Of a finite family the set in logits, which has no bounds to respect.
         let set =
@@ -158,6 +199,8 @@ impl Checker<'_> {
         for p in family.parameter_sets()[set] {
             let support = if p.support == Support::Nonneg { Support::Positive } else { p.support };
             let init = match p.name {
+                // With a factor, which starts with the same variance on average, that of each element is the square.
+                "scale" if rank.is_some() => Init::Constant((FIRST_SCALE * 0.5_f64.sqrt()).ln()),
                 "scale" => Init::Constant(FIRST_SCALE.ln()),
                 _ => Init::Constant(0.0),
             };
@@ -166,7 +209,18 @@ impl Checker<'_> {
             let param = self.own_param(format!("{}.{}", site.name, p.name), ty.clone(), init, span);
             params.push(self.push(ExprKind::Param(param), ty, span));
         }
-        DistExpr { family, set, params, event, mixture: None, span }
+        let low_rank = rank.map(|rank| self.factor(&site.name, &axes, rank, span));
+        DistExpr { family, set, params, event, mixture: None, low_rank, span }
+    }
+
+    /// The factor of a correlated guide, with an axis of its own.
+    fn factor(&mut self, site: &str, axes: &[AxisNo], rank: usize, span: Span) -> LowRank {
+        let axis = AxisNo(self.model.axes.len() as u32);
+        self.model.axes.push(AxisInfo { name: format!("{site}.rank"), source: AxisSource::Rank(rank) });
+        let ty = Ty::new(axes.iter().copied().chain([axis]).collect(), Support::Real);
+        let init = Init::Normal { mean: 0.0, sd: FIRST_SCALE * (0.5 / rank as f64).sqrt() };
+        let param = self.own_param(format!("{site}.factor"), ty.clone(), init, span);
+        LowRank { factor: self.push(ExprKind::Param(param), ty, span), axis, rank }
     }
 
     /// `score(D)` and `relaxed(D, temperature = t)`.
@@ -268,6 +322,12 @@ fn mean_field(support: Support) -> Option<&'static dyn Family> {
         Support::Category => "Categorical",
         Support::Count => return None,
     })
+}
+
+/// E0401 for a rank above the number of elements that it correlates, without its place.
+pub(crate) fn rank_too_large(site: &str, elements: usize, rank: usize) -> Diagnostic {
+    let what = format!("the rank of `{site}` is {rank}, but it has {elements} elements");
+    Diagnostic::new(Code::E0401, what).help(format!("a rank of {elements} correlates them in every way"))
 }
 
 fn only(axes: &[AxisNo]) -> Option<AxisNo> {

@@ -59,7 +59,7 @@ pub fn bound(c: &Compiled, n_rows: usize, everything: bool) -> Bound {
             AxisSource::Category(f) if !everything && optional(f) => {}
             AxisSource::Data | AxisSource::Within(_) => drop(b.sizes.insert(axis.name.clone(), 5 + i % 2)),
             AxisSource::Category(_) => drop(b.sizes.insert(axis.name.clone(), 2 + i % 2)),
-            AxisSource::Knob(_) | AxisSource::Formula(_) | AxisSource::Labels(_) => {}
+            AxisSource::Knob(_) | AxisSource::Formula(_) | AxisSource::Labels(_) | AxisSource::Rank(_) => {}
         }
     }
     for slot in c.slots().iter().filter(|s| everything || !s.optional) {

@@ -57,6 +57,8 @@ impl Axis<'_> {
                 places.iter().for_each(|(f, k)| self.same_size(*f, *k, *n));
                 return None;
             }
+            // No field has it.
+            AxisSource::Rank(_) => return None,
             AxisSource::Labels(labels) => labels.clone().into(),
             AxisSource::Category(field) => self.category_labels(field)?.into(),
             AxisSource::Data | AxisSource::Formula(_) | AxisSource::Within(_) => match known {

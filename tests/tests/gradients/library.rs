@@ -35,7 +35,7 @@ pub fn statistics(c: &Compiled, b: &Bound) -> BTreeMap<String, Vec<f64>> {
 }
 
 /// Disagreements of one configuration in one mode, and how many entries were compared.
-fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
+pub fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
     let b = bound(c, N_CELLS);
     let stats = statistics(c, &b);
     let l = crate::lowered(c, &b, &Request { purpose: Purpose::Objective, mode, n_batch: N_CELLS });
@@ -48,6 +48,18 @@ fn check(c: &Compiled, mode: Mode) -> (Vec<String>, usize) {
     let variables = variables(&l);
     Differentiated { graph: &l.graph, loss, trained, feeds: &made.feeds(), variables: &variables, most: 5 }
         .disagreements()
+}
+
+/// Guides of low rank for every support, where sites exist in places and for each cell: their elimination is written out
+/// in the graph.
+#[test]
+fn guides_of_low_rank() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../dsl/tests/cases/ok/low_rank.svi");
+    let c = svi::compile_file(file).expect("it compiles");
+    for mode in [Mode::Train, Mode::Evaluate] {
+        let (wrong, n) = check(c.compiled(), mode);
+        assert!(wrong.is_empty() && n > 100, "{mode:?}, {n} entries: {}", wrong.join("\n"));
+    }
 }
 
 #[test]

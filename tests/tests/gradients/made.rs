@@ -21,7 +21,7 @@ pub fn bound(c: &Compiled, n_rows: usize) -> Bound {
             AxisSource::Data => drop(b.sizes.insert(axis.name.clone(), 4 + i % 2)),
             AxisSource::Within(_) => drop(b.sizes.insert(axis.name.clone(), 3)),
             AxisSource::Category(_) => drop(b.sizes.insert(axis.name.clone(), 2 + i % 2)),
-            AxisSource::Knob(_) | AxisSource::Formula(_) | AxisSource::Labels(_) => {}
+            AxisSource::Knob(_) | AxisSource::Formula(_) | AxisSource::Labels(_) | AxisSource::Rank(_) => {}
         }
     }
     for slot in c.slots() {

@@ -1,5 +1,5 @@
-//! Every gradient three ways in double precision: the compiled CPU back end, dfdx's tape, and central differences of the
-//! plain evaluator. The three share no derivative. In the differences what stands under `stop` keeps its value, as its
+//! Every gradient three ways in double precision: the compiled CPU back end (optimised and not), dfdx's tape, and central
+//! differences of the plain evaluator. The three share no derivative. In the differences what stands under `stop` keeps its value, as its
 //! derivative says; draws made by rejection have a derivative on average alone, so what their laws read is compared between
 //! the first two only (the conformance suite of the families compares gradients of expectations with closed forms).
 
@@ -47,18 +47,24 @@ impl Differentiated<'_> {
     /// What disagrees, one line each; empty when all three agree. Also the number of entries compared.
     pub fn disagreements(&self) -> (Vec<String>, usize) {
         let cpu = self.compiled(&CpuBackend { threads: 2, level: 1 });
+        let plain = self.compiled(&CpuBackend { threads: 1, level: 0 });
         let tape = self.compiled(&DfdxBackend);
         let differences = self.differences();
         let floor = 1e-3 * self.loss_at(self.variables).abs().max(1.0);
         let mut wrong = vec![];
         let mut n = 0;
         for (name, a) in &cpu {
-            for (other, what, allowed) in
-                [(&tape, "dfdx", BETWEEN_BACK_ENDS), (&differences, "differences", TO_DIFFERENCES)]
-            {
+            for (other, what, allowed) in [
+                (&tape, "dfdx", BETWEEN_BACK_ENDS),
+                (&plain, "its level 0", BETWEEN_BACK_ENDS),
+                (&differences, "differences", TO_DIFFERENCES),
+            ] {
                 let Some(b) = other.get(name) else { continue };
-                let a: Vec<f64> =
-                    if what == "dfdx" { a.clone() } else { self.chosen(a.len()).map(|i| a[i]).collect() };
+                let a: Vec<f64> = if what == "differences" {
+                    self.chosen(a.len()).map(|i| a[i]).collect()
+                } else {
+                    a.clone()
+                };
                 assert_eq!(a.len(), b.len(), "{name}");
                 let scale = a.iter().chain(b).fold(floor, |m, v| m.max(v.abs()));
                 let gap = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);

@@ -236,7 +236,7 @@ impl Checker<'_> {
     }
 
     /// The size of an axis, if the source says it.
-    fn known_size(&self, a: AxisNo) -> Option<usize> {
+    pub(super) fn known_size(&self, a: AxisNo) -> Option<usize> {
         match &self.model.axes[a.0 as usize].source {
             crate::compiled::AxisSource::Knob(n) => Some(*n),
             crate::compiled::AxisSource::Labels(labels) => Some(labels.len()),

@@ -183,12 +183,12 @@ impl Checker<'_> {
             return None;
         }
         match key.text.as_str() {
-            "layers" => o.layers = self.whole(key, e, 64)?,
-            "heads" => o.heads = self.whole(key, e, 1024)?,
-            "depth" => o.depth = self.whole(key, e, 65_536)?,
-            "width" => o.width = self.whole(key, e, 65_536)?,
-            "pool" => o.pool = self.whole(key, e, 65_536)?,
-            "channels" => o.channels = Some(self.whole(key, e, 1_000_000)?),
+            "layers" => o.layers = self.whole(&key.text, e, 64)?,
+            "heads" => o.heads = self.whole(&key.text, e, 1024)?,
+            "depth" => o.depth = self.whole(&key.text, e, 65_536)?,
+            "width" => o.width = self.whole(&key.text, e, 65_536)?,
+            "pool" => o.pool = self.whole(&key.text, e, 65_536)?,
+            "channels" => o.channels = Some(self.whole(&key.text, e, 1_000_000)?),
             "dropout" => o.dropout = self.probability(key, e)?,
             "rate" => o.rate = Some(self.probability(key, e)?),
             "eps" => o.eps = Some(self.positive(key, e)?),
@@ -240,8 +240,9 @@ impl Checker<'_> {
         Some(x)
     }
 
-    fn whole(&mut self, key: &ast::Name, e: &ast::Expr, most: usize) -> Option<usize> {
-        let what = format!("`{}` is a whole number from 1 to {most}", key.text);
+    /// A whole number from 1 to `most`, known beforehand; else E0401.
+    pub(in crate::types) fn whole(&mut self, key: &str, e: &ast::Expr, most: usize) -> Option<usize> {
+        let what = format!("`{key}` is a whole number from 1 to {most}");
         self.in_range(e, what, |n| (1.0..=most as f64).contains(&n) && n.fract() == 0.0).map(|n| n as usize)
     }
 
