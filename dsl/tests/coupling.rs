@@ -60,8 +60,27 @@ fn layers_that_mix_elements_are_refused() {
         ("net n(v[gene, f]) { return attention(v, v over gene) }", "n(ON)"),
         ("net n(v[gene, f], c[gene, f]) { return attention(v, c over gene) }", "n(w, ON)"),
         ("net n(v[gene, f]) { return layernorm(sum(v over f)) }", "n(ON)"),
+        // What is around an element comes into it, along edges or along a window; so do blocks of them.
+        (
+            "net n(v[gene, f], s[edge] | e) { return gcn[out](v, s | e over gene) }",
+            "sum(n(ON, strong | source, target) over out)",
+        ),
+        ("net n(v[gene, f]) { return conv[out, gene](v, width = 3 over gene) }", "sum(n(ON) over out)"),
+        (
+            "net n(v[gene, f]) { return conv_tower[out, place](v, layers = 2, pool = 2 over gene) }",
+            "sum(n(ON) over out, place)",
+        ),
+        ("net n(v[gene]) { return split_mlp[out](v over part) }", "sum(n(sum(ON over f)) over out, part)"),
+        (
+            "net n(v[gene]) { return split_mlp[out](v, split = mask over part) }",
+            "sum(n(sum(ON over f)) over out, part)",
+        ),
     ] {
-        let (_, found, _) = compile_with(&program(net, value), &[]);
+        // Convolutions and blocks need sizes beforehand.
+        let text = program(net, value)
+            .replace("dim cell, gene\ndim f = 2", "dim cell, edge\ndim gene = 8, place = 2, part = 2, f = 2")
+            .replace("from X }", "from X\n source : index[edge] over gene from uns.s\n target : index[edge] over gene from uns.t\n strong : nonneg[edge] from uns.w }");
+        let (_, found, _) = compile_with(&text, &[]);
         let errors: Vec<Code> =
             found.iter().filter(|d| d.code.as_str().starts_with('E')).map(|d| d.code).collect();
         assert_eq!(

@@ -128,6 +128,38 @@ fn own_slopes_are_the_gradient() {
     }
 }
 
+/// A site that is summed for each gene may go through an elementwise operation; one along genes would couple them.
+#[test]
+fn an_operation_along_an_axis_couples_what_is_summed_there() {
+    let program = |mean: &str| {
+        format!(
+            "dim cell, gene\ndata {{ x : real[cell, gene] from X }}\nparam w[gene] : positive\n\
+             net f(v[gene]) {{ return weighed(v) }}\n\
+             model {{ plate cell {{ on[gene] ~ Bernoulli(probs = 0.25)\n observe x ~ Normal(mean = {mean}, scale = 1) }} }}\n\
+             guide {{ plate cell {{ on ~ marginal }} }}\noutput {{ w = w to varm.w }}"
+        )
+    };
+    let found = compiled(&program("f(select(on, w, 0))")).expect_err("it couples genes");
+    assert!(found.contains("E0507") && found.lines().count() == 1, "{found}");
+    let c = compiled(&program("sized_power(select(on, w, 0.5), w)")).expect("for each gene");
+    let w = World { model: &c, bound: bound(&c, 4, true), canonical: same, epoch: 0.0, step: 0 };
+    let rows = [1, 3];
+    let asked = Purpose::Outputs { names: vec!["w".into()], given: vec![] };
+    let l = c.lower(&w.bound, &request(asked, Mode::Evaluate, 1)).expect("it lowers");
+    let high = w.run(&l, &[0])["w"].clone();
+    let found = w.objective(Mode::Evaluate, &rows);
+    for (i, row) in rows.into_iter().enumerate() {
+        let of_gene = |gene: usize| {
+            let x = w.slot_value("x", &[row, gene]);
+            let normal = |m: f64| (-0.5 * (x - m).powi(2)).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            let w = high[gene];
+            (0.25 * normal(w.powf(w)) + 0.75 * normal(0.5_f64.powf(w))).ln()
+        };
+        let sum: f64 = (0..high.len()).map(of_gene).sum();
+        assert!((found["row:lik(x)"][i] - sum).abs() < 1e-10 * sum.abs(), "{found:?} {sum}");
+    }
+}
+
 #[test]
 fn mistakes_are_reported() {
     for (from, to, wanted) in [

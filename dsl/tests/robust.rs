@@ -36,7 +36,29 @@ fn programs() -> Vec<String> {
     all
 }
 
-/// A program with pieces cut out, doubled, exchanged with those of another program, or replaced by words of the language.
+/// Numbers that sizes, ranks, probabilities and counts are not, or barely are.
+const NUMBERS: [&str; 10] = ["0", "-1", "1", "1.5", "1e-4", "128", "129", "1e9", "1e300", "007"];
+
+/// Forms that few programs have, whole: cut from programs they would mostly come broken.
+const FORMS: [&str; 14] = [
+    " auto(rank = 2) ",
+    " auto(family = Beta, rank = 1) ",
+    " score(Bernoulli(probs = 0.5)) ",
+    " relaxed(Bernoulli(probs = 0.5), temperature = 0.5) ",
+    "\ntrain { samples = 3 }\n",
+    "\ntrain { labelled label = 2  stratify label = true }\n",
+    " where observed(x) ",
+    " where x > 0 else 1 ",
+    "(z given z = 0)",
+    " over gene ",
+    " { off = 1, on = 0 } ",
+    " match likelihood { nb => 1  zinb => 2 } ",
+    " when present(x) { } ",
+    " estimate kl(z) by mc(2) ",
+];
+
+/// A program with pieces cut out, doubled, exchanged with those of another program, or replaced by words, numbers and forms
+/// of the language.
 fn mutated(programs: &[String], numbers: &mut Numbers) -> String {
     let mut text = programs[numbers.below(programs.len())].clone();
     for _ in 0..1 + numbers.below(4) {
@@ -45,8 +67,24 @@ fn mutated(programs: &[String], numbers: &mut Numbers) -> String {
             let b = text.floor_char_boundary((a + numbers.below(60)).min(text.len()));
             (a.min(b), b.max(a))
         };
-        let (from, to) = cut(&text, numbers);
-        let piece = match numbers.below(5) {
+        let (mut from, mut to) = cut(&text, numbers);
+        let piece = match numbers.below(7) {
+            // In the place of the number that comes next.
+            5 => {
+                let digit = |c: char| c.is_ascii_digit();
+                if let Some(at) = text[from..].find(digit) {
+                    from += at;
+                    let end = text[from..].find(|c: char| !digit(c) && c != '.').unwrap_or(text.len() - from);
+                    to = from + end;
+                }
+                NUMBERS[numbers.below(NUMBERS.len())].to_owned()
+            }
+            // Between two words.
+            6 => {
+                from += text[from..].find(char::is_whitespace).unwrap_or(0);
+                to = from;
+                FORMS[numbers.below(FORMS.len())].to_owned()
+            }
             0 => String::new(),
             1 => text[from..to].repeat(2),
             2 => Keyword::ALL[numbers.below(Keyword::ALL.len())].text().to_owned() + " ",

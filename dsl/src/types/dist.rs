@@ -195,7 +195,7 @@ impl Checker<'_> {
             Support::Positive => sign.positive,
             Support::Nonneg => sign.nonneg,
             // A vector of probabilities may be given unnormalised only as a simplex; a scalar in [0, 1] otherwise.
-            Support::Simplex => t.support == Support::Simplex || self.is_constant(id),
+            Support::Simplex => t.support == Support::Simplex || self.is_constant(id) || self.is_shares(id),
             Support::Unit => numeric(t.support).is_within(Support::Unit),
             wanted => numeric(t.support).is_within(wanted),
         };
@@ -225,6 +225,16 @@ impl Checker<'_> {
             _ => d,
         });
         false
+    }
+
+    /// Whether a value is written out for each label, `{ off = 0.8, on = 0.2 }`, with numbers that sum to 1.
+    fn is_shares(&self, id: ExprId) -> bool {
+        let ExprKind::Stack(_, parts) = &self.model.expr(id).kind else { return false };
+        let number = |id: &ExprId| match self.model.expr(*id).kind {
+            ExprKind::Const(c) if c >= 0.0 => Some(c),
+            _ => None,
+        };
+        parts.iter().map(number).sum::<Option<f64>>().is_some_and(|sum| (sum - 1.0).abs() < 1e-9)
     }
 
     fn is_constant(&self, id: ExprId) -> bool {

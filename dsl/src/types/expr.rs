@@ -56,7 +56,10 @@ impl Checker<'_> {
             Value::Error => return None,
             Value::Record(parts) => match self.stacked(&parts, e.span) {
                 Some(id) => return Some(id),
-                None => "a record",
+                None => {
+                    self.no_number(&parts, e.span);
+                    return None;
+                }
             },
             Value::Dist(_) => "a distribution",
             Value::Conditions(_) => "a list of conditions",

@@ -181,6 +181,26 @@ impl Checker<'_> {
         Some(self.push(ExprKind::Index { base: value, index, axis }, ty, span))
     }
 
+    /// E0402 for a record that is no value on a labelled axis, with the axis whose labels come nearest.
+    pub(super) fn no_number(&mut self, parts: &BTreeMap<String, Value>, span: Span) {
+        let d = Diagnostic::new(Code::E0402, "a number is needed here, not a record")
+            .at(span, "this is a record");
+        let shared = |a: &crate::compiled::AxisInfo| match &a.source {
+            AxisSource::Labels(l) => l.iter().filter(|x| parts.contains_key(*x)).count(),
+            _ => 0,
+        };
+        let near = self.model.axes.iter().filter(|a| shared(a) > 0).max_by_key(|a| shared(a));
+        let d = match near.map(|a| (&a.name, &a.source)) {
+            Some((name, AxisSource::Labels(labels))) => d.note(format!(
+                "a record with the labels of an axis is a value on it: `{name}` has {}, the record {}",
+                labels.join(", "),
+                parts.keys().cloned().collect::<Vec<_>>().join(", ")
+            )),
+            _ => d,
+        };
+        self.diags.push(d);
+    }
+
     /// A record whose names are the labels of an axis, as a value on that axis.
     pub(super) fn stacked(&mut self, parts: &BTreeMap<String, Value>, span: Span) -> Option<ExprId> {
         let (axis, labels) = self.model.axes.iter().enumerate().find_map(|(i, a)| match &a.source {

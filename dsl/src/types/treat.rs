@@ -265,6 +265,15 @@ impl Checker<'_> {
         Some(treat)
     }
 
+    /// Whether a statement of the model draws or scores the name: if there is no such site, that was reported.
+    pub(super) fn is_drawn(&self, name: &str) -> bool {
+        self.program.model.iter().any(|s| match &s.stmt {
+            ModelDef::Site(site) => site.name.text == name,
+            ModelDef::Observe(o) => is_name(&o.target).is_some_and(|n| n.text == name),
+            ModelDef::Draw(_) | ModelDef::Define(_) => false,
+        })
+    }
+
     /// Whether a field with missing values is scored by the model and inferred by the guide where it is missing.
     pub(super) fn is_partly(&self, name: &str) -> bool {
         let misses = self.fields.get(name).is_some_and(|f| self.model.fields[*f].ty.may_miss);

@@ -145,7 +145,10 @@ impl Checker<'_> {
             return self.report(Code::E0405, what, span, "");
         };
         let Some(s) = self.model.find_site(&name.text) else {
-            if !self.is_silent(&name.text) && !self.poisoned.contains(&name.text) {
+            if !self.is_silent(&name.text)
+                && !self.poisoned.contains(&name.text)
+                && !self.is_drawn(&name.text)
+            {
                 let known: Vec<String> = self.model.sites.iter().map(|s| s.name.clone()).collect();
                 let d =
                     Diagnostic::new(Code::E0201, format!("no site called `{}`", name.text)).at(name.span, "");
