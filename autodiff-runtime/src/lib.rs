@@ -18,7 +18,7 @@ pub mod element;
 pub mod graph;
 pub mod op;
 pub mod optim;
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "cuda"))]
 pub mod plan;
 pub mod program;
 pub mod random;

@@ -37,11 +37,16 @@ pub enum Feed<'a, E> {
 }
 
 /// Values kept from run to run, by name: parameters, running statistics, optimiser moments.
+///
+/// A back end with memory of its own may keep the present values there: the store is then *behind*, until
+/// [`Executable::settle`](crate::backend::Executable::settle) brings it up to date, and must not be read.
 #[derive(Clone, Debug, Default)]
 pub struct Variables<E> {
     names: BTreeMap<String, usize>,
     values: Vec<Vec<E>>,
     layout: u64,
+    version: u64,
+    behind: bool,
 }
 
 impl<E: PartialEq> PartialEq for Variables<E> {
@@ -50,40 +55,85 @@ impl<E: PartialEq> PartialEq for Variables<E> {
     }
 }
 
-/// Layouts that were given out.
-static LAYOUTS: AtomicU64 = AtomicU64::new(1);
+/// Layouts and versions that were given out.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+fn fresh() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 impl<E: Element> Variables<E> {
     /// No variables.
     pub fn new() -> Self {
-        Self { names: BTreeMap::new(), values: vec![], layout: 0 }
+        Self { names: BTreeMap::new(), values: vec![], layout: 0, version: 0, behind: false }
     }
 
     /// Sets a variable (row-major in its axis order), adding it if new.
     pub fn set(&mut self, name: &str, value: Vec<E>) {
+        self.version = fresh();
         match self.names.get(name) {
             Some(&slot) => self.values[slot] = value,
             None => {
                 self.names.insert(name.to_owned(), self.values.len());
                 self.values.push(value);
-                self.layout = LAYOUTS.fetch_add(1, Ordering::Relaxed);
+                self.layout = fresh();
             }
         }
     }
 
     /// The variable's elements.
     pub fn get(&self, name: &str) -> Option<&[E]> {
+        debug_assert!(!self.behind, "`{name}` is read before the store was brought up to date");
         self.names.get(name).map(|&s| self.values[s].as_slice())
+    }
+
+    /// How many elements the variable has.
+    pub fn len_of(&self, name: &str) -> Option<usize> {
+        self.names.get(name).map(|&s| self.values[s].len())
     }
 
     /// Names and values, in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[E])> {
+        debug_assert!(!self.behind, "variables are read before the store was brought up to date");
         self.names.iter().map(|(n, &s)| (n.as_str(), self.values[s].as_slice()))
     }
 
     /// A number of the names and their slots: stores with the same number have the same. It is no measure of equality.
     pub fn layout(&self) -> u64 {
         self.layout
+    }
+
+    /// A number of the values: stores with the same number hold the same, and a store whose number is unchanged was not
+    /// changed.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a back end holds newer values.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Notes that a back end now holds newer values; their version.
+    pub fn fall_behind(&mut self) -> u64 {
+        self.behind = true;
+        self.version = fresh();
+        self.version
+    }
+
+    /// Overwrites every value by what `get` writes over it, after which the store is no longer behind.
+    ///
+    /// # Errors
+    /// The first of `get`'s; the store is then still behind.
+    pub fn catch_up(
+        &mut self,
+        mut get: impl FnMut(&str, &mut [E]) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        for (name, slot) in &self.names {
+            get(name, &mut self.values[*slot])?;
+        }
+        self.behind = false;
+        Ok(())
     }
 
     /// A number that stays valid for [`Variables::slot`] as long as no variable is added before it (they never are).
@@ -93,11 +143,14 @@ impl<E: Element> Variables<E> {
 
     /// The elements in a slot.
     pub fn slot(&self, slot: usize) -> &[E] {
+        debug_assert!(!self.behind, "a variable is read before the store was brought up to date");
         &self.values[slot]
     }
 
     /// The elements in a slot, to be overwritten in place.
     pub fn slot_mut(&mut self, slot: usize) -> &mut Vec<E> {
+        debug_assert!(!self.behind, "a variable is overwritten before the store was brought up to date");
+        self.version = fresh();
         &mut self.values[slot]
     }
 }
@@ -146,4 +199,22 @@ pub enum RunError {
     /// The back end has no way to compute this graph.
     #[error("this back end cannot run the graph: {0}")]
     Unsupported(String),
+    /// A device has too little memory.
+    #[error("{needed} more bytes are needed in the memory of {device}, which has {free} free")]
+    DeviceMemory {
+        /// Which device.
+        device: String,
+        /// Bytes asked for.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
+    /// A device or its driver failed.
+    #[error("{device}: {what}")]
+    Device {
+        /// Which device.
+        device: String,
+        /// What it says.
+        what: String,
+    },
 }

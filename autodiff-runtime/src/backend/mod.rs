@@ -4,11 +4,13 @@
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 #[cfg(feature = "dfdx")]
 pub mod dfdx;
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "cuda"))]
 mod feeds;
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "cuda"))]
 mod non_finite;
 pub mod reference;
 
@@ -38,6 +40,12 @@ pub trait Executable<E: Element>: Send {
         feeds: &[Feed<'_, E>],
         key: StepKey,
     ) -> Result<(), RunError>;
+
+    /// Brings the variables up to date, if runs of this back end left newer values in memory of its own.
+    fn settle(&mut self, variables: &mut Variables<E>) -> Result<(), RunError> {
+        let _ = variables;
+        Ok(())
+    }
 
     /// The output of the last run, row-major in axis order. An index output is given as real numbers.
     fn output(&self, name: &str) -> Option<&[E]>;

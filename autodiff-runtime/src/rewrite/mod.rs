@@ -9,7 +9,7 @@ mod simplify;
 mod softmax;
 
 pub(crate) use copier::Copier;
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "cuda"))]
 pub(crate) use copier::live_nodes;
 pub use hold::hold;
 

@@ -1,6 +1,8 @@
 //! Runs a graph on the CPU back end in every mode and compares it with the reference evaluator.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod graphs;
+
 use autodiff_runtime::backend::cpu::CpuBackend;
 use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::backend::{Backend, Executable};
