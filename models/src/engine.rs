@@ -18,6 +18,10 @@ pub enum BackendKind {
     /// The fused CPU back end.
     #[default]
     Cpu,
+    /// An NVIDIA card.
+    Cuda,
+    /// A card if there is one that can be used, else the CPU.
+    Auto,
     /// The oracle: dfdx with its own tape. Slow.
     Dfdx,
 }
@@ -26,6 +30,8 @@ impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BackendKind::Cpu => "cpu",
+            BackendKind::Cuda => "cuda",
+            BackendKind::Auto => "auto",
             BackendKind::Dfdx => "dfdx",
         })
     }
@@ -36,9 +42,11 @@ impl FromStr for BackendKind {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "cpu" => Ok(BackendKind::Cpu),
+            "cuda" => Ok(BackendKind::Cuda),
+            "auto" => Ok(BackendKind::Auto),
             "dfdx" => Ok(BackendKind::Dfdx),
             _ => Err(Error::plain(
-                request(format!("there is no back end `{text}`")).help("there are cpu and dfdx"),
+                request(format!("there is no back end `{text}`")).help("there are auto, cpu, cuda and dfdx"),
             )),
         }
     }
@@ -55,6 +63,7 @@ pub struct Prepared {
 /// Prepares programs for one back end.
 pub struct Engine {
     backend: Box<dyn Backend<f32>>,
+    chosen: String,
 }
 
 impl Engine {
@@ -66,14 +75,28 @@ impl Engine {
         if threads == Some(0) {
             return Err(Error::plain(request("`--threads 0`: at least one thread is needed")));
         }
-        let backend: Box<dyn Backend<f32>> = match kind {
-            BackendKind::Cpu => {
-                let default = CpuBackend::default();
-                Box::new(CpuBackend { threads: threads.unwrap_or(default.threads), ..default })
-            }
-            BackendKind::Dfdx => dfdx()?,
+        let cpu = || -> Box<dyn Backend<f32>> {
+            let default = CpuBackend::default();
+            Box::new(CpuBackend { threads: threads.unwrap_or(default.threads), ..default })
         };
-        Ok(Engine { backend })
+        let (backend, chosen) = match kind {
+            BackendKind::Cpu => (cpu(), "the CPU".to_owned()),
+            BackendKind::Cuda => cuda::open().map_err(|why| {
+                Error::plain(
+                    request(format!("no card can be used: {why}"))
+                        .help("`svic doctor` says what was found; `--backend cpu` needs no card"),
+                )
+            })?,
+            BackendKind::Auto => cuda::open()
+                .unwrap_or_else(|why| (cpu(), format!("the CPU, since no card can be used: {why}"))),
+            BackendKind::Dfdx => (dfdx()?, "dfdx".to_owned()),
+        };
+        Ok(Engine { backend, chosen })
+    }
+
+    /// What computes, in words, with the reason where there was a choice.
+    pub fn chosen(&self) -> &str {
+        &self.chosen
     }
 
     /// Lowers and prepares; with `train`, each run is also a step of the optimiser.
@@ -103,7 +126,12 @@ impl Engine {
             _ => None,
         };
         let program = Program { graph, training };
-        let exe = self.backend.prepare(&program).map_err(|e| run_error(model, &lowered, &e))?;
+        let exe = self.backend.prepare(&program).map_err(|e| match &e {
+            RunError::DeviceMemory { needed, free, .. } => {
+                device_memory(model, &lowered, &e.to_string(), request.n_batch, [*needed, *free])
+            }
+            e => run_error(model, &lowered, e),
+        })?;
         Ok(Prepared { exe, lowered })
     }
 }
@@ -132,6 +160,70 @@ fn trained_variables(lowered: &Lowered) -> Vec<VariableId> {
     trained.filter_map(|v| lowered.graph.find_variable(&v.name)).collect()
 }
 
+/// E0709 for a card's memory, with the minibatch that would fit.
+fn device_memory(
+    model: &Model,
+    lowered: &Lowered,
+    text: &str,
+    n_batch: usize,
+    [needed, free]: [usize; 2],
+) -> Error {
+    let plate = lowered.graph.axes().first().map(|a| a.name.as_str());
+    let all = memory::Needed::of(&lowered.graph, plate);
+    // One array did not fit; what the rest takes grows with the minibatch alike.
+    let share = free as f64 / (free + needed) as f64;
+    let fits = (n_batch as f64 * share).floor();
+    let d = Diagnostic::new(Code::E0709, text.to_owned());
+    let d = if all.batch > 0.0 && fits >= 2.0 {
+        d.help(format!(
+            "minibatches of {fits} cells might fit: --set batch_size={fits}; `--backend cpu` has other memory"
+        ))
+    } else {
+        d.help("`--backend cpu` has other memory")
+    };
+    Error::new(model.sources(), vec![d])
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    //! Cards.
+
+    use autodiff_runtime::backend::Backend;
+    use autodiff_runtime::backend::cuda::CudaBackend;
+    use autodiff_runtime::backend::cuda::cache::Cache;
+    use autodiff_runtime::backend::cuda::card::{Card, CardMachine};
+    use autodiff_runtime::backend::cuda::machine::Machine;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    /// The first card, and what it is; or why none can be used.
+    pub fn open() -> Result<(Box<dyn Backend<f32>>, String), String> {
+        let card = Card::open(0, folder().map(Cache::new)).map_err(|e| e.to_string())?;
+        let machine = Arc::new(CardMachine(Arc::new(card)));
+        let words = machine.describe();
+        Ok((Box::new(CudaBackend::on(machine, 1)), words))
+    }
+
+    /// Where compiled kernels are kept: the user's cache.
+    fn folder() -> Option<PathBuf> {
+        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|h| h.join(".cache")))?;
+        Some(cache.join("svic").join("kernels"))
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    //! No cards.
+
+    use autodiff_runtime::backend::Backend;
+
+    /// Why none can be used.
+    pub fn open() -> Result<(Box<dyn Backend<f32>>, String), String> {
+        Err("this build has no CUDA back end (build with `--features cuda`)".into())
+    }
+}
+
 #[cfg(feature = "dfdx")]
 fn dfdx() -> Result<Box<dyn Backend<f32>>, Error> {
     Ok(Box::new(autodiff_runtime::backend::dfdx::DfdxBackend))
@@ -148,8 +240,15 @@ fn internal(headline: String) -> Error {
 
 /// What a failed run says to its user.
 pub(crate) fn run_error(model: &Model, lowered: &Lowered, error: &RunError) -> Error {
-    let RunError::NonFinite { what, origin } = error else {
-        return internal(error.to_string());
+    let (what, origin) = match error {
+        RunError::NonFinite { what, origin } => (what, origin),
+        RunError::Device { device, what } => {
+            let text = format!("{device} failed: {what}");
+            return Error::plain(
+                request(text).help("`svic doctor` says what was found; `--backend cpu` needs no card"),
+            );
+        }
+        e => return internal(e.to_string()),
     };
     let diagnostic = Diagnostic::new(Code::E0710, format!("a value is not finite: {what}")).help(CAUSES);
     let diagnostic = match lowered.origins.get(origin.0 as usize) {

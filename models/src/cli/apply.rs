@@ -35,6 +35,7 @@ pub struct ApplyArgs {
 pub fn run(args: &ApplyArgs) -> Outcome {
     let trained = saved::load(&args.saved)?;
     let engine = Engine::new(args.engine.kind()?, args.engine.threads)?;
+    args.engine.say_chosen(&engine, args.outputs.quiet());
     let adata = AnnData::open(&args.data)?;
     let target = args.outputs.target(&args.data, &trained.model.texts().name)?;
     let plans = args.outputs.plan(&trained.model)?;

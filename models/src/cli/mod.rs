@@ -5,6 +5,7 @@
 mod apply;
 mod check;
 mod compile;
+mod doctor;
 mod explain;
 mod fmt;
 mod import;
@@ -20,7 +21,7 @@ mod sim;
 
 use crate::anndata::{AnnData, Concat, Join};
 use crate::bind::{self, Binds};
-use crate::engine::BackendKind;
+use crate::engine::{BackendKind, Engine};
 use crate::error::Error;
 use crate::library::{self, Found};
 use crate::model::Model;
@@ -111,6 +112,8 @@ enum Command {
     Sim(sim::SimArgs),
     /// Bring in a model that another program trained.
     Import(import::ImportArgs),
+    /// Say what this machine has, and what each part would be used for.
+    Doctor,
 }
 
 /// What most subcommands share: the model's settings.
@@ -124,7 +127,7 @@ struct SetArgs {
 /// Where computing happens.
 #[derive(Args, Debug, Clone)]
 struct EngineArgs {
-    /// What computes: `cpu`, or `dfdx` (slow, independent).
+    /// What computes: `cpu`; `cuda`, an NVIDIA card; `auto`, a card if one can be used; or `dfdx` (slow, independent).
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     backend: String,
     /// Number of threads; the number of processors if not given. It does not change the result.
@@ -176,6 +179,13 @@ impl EngineArgs {
     fn kind(&self) -> Result<BackendKind, Error> {
         self.backend.parse()
     }
+
+    /// Says what computes, where the user left it open.
+    fn say_chosen(&self, engine: &Engine, quiet: bool) {
+        if !quiet && matches!(self.kind(), Ok(BackendKind::Auto | BackendKind::Cuda)) {
+            say(&format!("computing on {}", engine.chosen()));
+        }
+    }
 }
 
 /// How a subcommand went wrong: already said, or still to be said.
@@ -212,6 +222,7 @@ where
         Command::Show(args) => show::run(&args),
         Command::Sim(args) => sim::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Doctor => doctor::run(),
     };
     outcome.unwrap_or_else(|error| {
         report(error.sources(), error.diagnostics().iter());

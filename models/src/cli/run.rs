@@ -135,6 +135,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     warn(fit.trained().model.sources(), &fit.data().warnings, quiet);
     let checkpoint = args.checkpoint_every.map(|every| Checkpoint { path: svim.clone(), every });
     let options = FitOptions { checkpoint, ..options };
+    args.engine.say_chosen(fit.engine(), quiet);
     catch_interrupts(&options.stop);
     let mut terminal = Terminal::new(quiet, args.history.as_deref(), args.resume.is_some())?;
     let fit = fit.run_with(&options, &mut terminal)?;

@@ -67,6 +67,7 @@ pub fn run(args: &SimArgs) -> Outcome {
     };
     saved::check_writable(&args.out)?;
     let engine = Engine::new(args.engine.kind()?, args.engine.threads)?;
+    args.engine.say_chosen(&engine, args.quiet);
     let files = simulate(&model, &options, &engine, &args.out)?;
     if !args.quiet {
         let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();

@@ -128,6 +128,11 @@ impl Fit {
         Ok(Fit { trained, data, engine, ending: None })
     }
 
+    /// What computes.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Trains, silently.
     ///
     /// # Errors

@@ -147,6 +147,11 @@ impl<'a> Session<'a> {
                 (trained.state.variables, trained.state.step) = start;
                 return Ok(Ending::Interrupted);
             };
+            // The state of a finished epoch is the host's, whatever computes.
+            if let Some(any) = self.steps.values_mut().next() {
+                let settled = any.exe.settle(&mut trained.state.variables);
+                settled.map_err(|e| run_error(&trained.model, &any.lowered, &e))?;
+            }
             let seconds = began.elapsed().as_secs_f64();
             let cells_per_s = self.split.train.len() as f64 / seconds.max(1e-9);
             let validation = if validate { Some(self.validate(trained)?) } else { None };

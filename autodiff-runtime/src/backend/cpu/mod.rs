@@ -39,6 +39,15 @@ impl Default for CpuBackend {
     }
 }
 
+/// The vector instructions that kernels use here, in words.
+pub fn instructions() -> &'static str {
+    match lanes::Isa::detect() {
+        lanes::Isa::V4 => "AVX-512",
+        lanes::Isa::V3 => "AVX2",
+        lanes::Isa::Base => "those that every processor of its kind has",
+    }
+}
+
 impl CpuBackend {
     fn prepare_lanes<E: lanes::Lanes>(&self, program: &Program) -> Result<Box<dyn Executable<E>>, RunError> {
         let step = step_graph(program)?;

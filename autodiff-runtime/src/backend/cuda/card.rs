@@ -46,16 +46,17 @@ pub struct Survey {
 pub fn survey() -> Survey {
     libraries::find();
     let mut s = Survey { compiler: nvrtc::version(), products: gemm::is_present(), ..Survey::default() };
-    if s.compiler.is_none() {
-        s.problems.push(format!("the CUDA compiler (libnvrtc) is not found: {}", libraries::HOW));
-    }
-    if !s.products {
-        s.problems.push(format!("cuBLASLt (libcublasLt) is not found: {}", libraries::HOW));
-    }
     // SAFETY: opens a library by name, and nothing else.
     if !unsafe { sys::is_culib_present() } {
         s.problems.push("no NVIDIA driver (libcuda) is installed".into());
         return s;
+    }
+    let missing = |what: &str| format!("{what} is not found: {}", libraries::HOW);
+    if s.compiler.is_none() {
+        s.problems.push(missing("the CUDA compiler (libnvrtc)"));
+    }
+    if !s.products {
+        s.problems.push(missing("cuBLASLt (libcublasLt)"));
     }
     match cards() {
         Ok((driver, cards)) => {
