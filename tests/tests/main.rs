@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod binding;
+mod cards;
 mod command;
 mod disk;
 mod editor;

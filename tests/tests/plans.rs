@@ -14,7 +14,7 @@ use dsl::{Bound, Compiled, Lowered, Mode, Purpose, Request, SlotKind, VariableKi
 const KEY: StepKey = StepKey { seed: 5, step: 2 };
 const N_CELLS: usize = 24;
 
-fn program(lowered: &Lowered, optimiser: Option<Optimiser>) -> Program {
+pub(crate) fn program(lowered: &Lowered, optimiser: Option<Optimiser>) -> Program {
     let graph = lowered.graph.clone().verify().unwrap_or_else(|e| panic!("{e:?}"));
     let trained = lowered.variables.iter().filter(|v| v.kind == VariableKind::Trained);
     let trained = trained.filter_map(|v| lowered.graph.find_variable(&v.name)).collect();
@@ -59,7 +59,7 @@ fn the_step_of_scvi_keeps_counts_sparse() {
 }
 
 /// Feeds in single precision; counts as non-zeros where the graph asks for them.
-struct Feeds(Vec<Held>);
+pub(crate) struct Feeds(Vec<Held>);
 
 enum Held {
     Dense(Vec<f32>),
@@ -98,6 +98,46 @@ impl Feeds {
     }
 }
 
+impl Feeds {
+    /// The same loss and gradients in double precision, from the same numbers.
+    pub(crate) fn run_wide(&self, l: &Lowered, start: &Variables<f32>) -> Vec<(String, Vec<f32>)> {
+        let widen = |x: &[f32]| x.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+        let values: Vec<Vec<f64>> = self
+            .0
+            .iter()
+            .map(|h| match h {
+                Held::Dense(x) | Held::Csr(_, _, x) => widen(x),
+                Held::Index(_) => vec![],
+            })
+            .collect();
+        let feeds: Vec<Feed<'_, f64>> = self
+            .0
+            .iter()
+            .zip(&values)
+            .map(|(h, values)| match h {
+                Held::Dense(_) => Feed::Dense(values),
+                Held::Index(x) => Feed::Index(x),
+                Held::Csr(offsets, columns, _) => Feed::Csr(CsrView { offsets, columns, values }),
+            })
+            .collect();
+        let mut wide = Variables::new();
+        start.iter().for_each(|(n, v)| wide.set(n, widen(v)));
+        let program = program(l, None);
+        let backend: &dyn Backend<f64> = &CpuBackend { threads: 2, level: 1 };
+        let mut exe = backend.prepare(&program).expect("the graph can be prepared");
+        exe.run(&mut wide, &feeds, KEY).expect("the graph runs");
+        names(l)
+            .map(|n| (n.clone(), exe.output(&n).expect("an output").iter().map(|x| *x as f32).collect()))
+            .collect()
+    }
+}
+
+/// The loss, and the gradient of each trained variable.
+fn names(l: &Lowered) -> impl Iterator<Item = String> + '_ {
+    let trained = l.variables.iter().filter(|v| v.kind == VariableKind::Trained);
+    std::iter::once("loss".to_owned()).chain(trained.map(|v| format!("grad.{}", v.name)))
+}
+
 impl Held {
     fn lent(&self) -> Feed<'_, f32> {
         match self {
@@ -109,16 +149,21 @@ impl Held {
 }
 
 /// Loss and gradients, by name.
-fn run(l: &Lowered, feeds: &Feeds, start: &Variables<f32>, backend: CpuBackend) -> Vec<(String, Vec<f32>)> {
+pub(crate) fn run(
+    l: &Lowered,
+    feeds: &Feeds,
+    start: &Variables<f32>,
+    backend: &dyn Backend<f32>,
+) -> Vec<(String, Vec<f32>)> {
     let program = program(l, None);
-    let mut exe = Backend::<f32>::prepare(&backend, &program).expect("the graph can be prepared");
-    exe.run(&mut start.clone(), &feeds.lent(), KEY).expect("the graph runs");
+    let mut exe = backend.prepare(&program).unwrap_or_else(|e| panic!("the graph can be prepared: {e}"));
+    exe.run(&mut start.clone(), &feeds.lent(), KEY).unwrap_or_else(|e| panic!("the graph runs: {e}"));
     let read = |n: String| (n.clone(), exe.output(&n).expect("an output").to_vec());
-    let trained = l.variables.iter().filter(|v| v.kind == VariableKind::Trained);
-    std::iter::once("loss".to_owned()).chain(trained.map(|v| format!("grad.{}", v.name))).map(read).collect()
+    names(l).map(read).collect()
 }
 
-fn compare(what: &str, c: &Compiled, mode: Mode, wrong: &mut Vec<String>) {
+/// An objective, with made-up data and initial values.
+pub(crate) fn made_up(c: &Compiled, mode: Mode) -> (Lowered, Feeds, Variables<f32>) {
     let mut b = bound(c, N_CELLS);
     b.sparse.extend(c.slots().iter().filter(|s| s.kind == SlotKind::Count).map(|s| s.name.clone()));
     let stats = crate::gradients::library::statistics(c, &bound(c, N_CELLS));
@@ -129,24 +174,44 @@ fn compare(what: &str, c: &Compiled, mode: Mode, wrong: &mut Vec<String>) {
     // Smaller weights than in double precision, where wide nets may give exponents that single precision lacks.
     let small = |n: &str, x: f64| if n.contains("weight") { 0.25 * x } else { x } as f32;
     variables(&l).iter().for_each(|(n, v)| start.set(n, v.iter().map(|x| small(n, *x)).collect()));
-    let plain = run(&l, &feeds, &start, CpuBackend { threads: 1, level: 0 });
-    let fast = run(&l, &feeds, &start, CpuBackend { threads: 1, level: 1 });
-    if fast != run(&l, &feeds, &start, CpuBackend { threads: 2, level: 1 }) {
+    (l, feeds, start)
+}
+
+fn compare(what: &str, c: &Compiled, mode: Mode, wrong: &mut Vec<String>) {
+    let (l, feeds, start) = made_up(c, mode);
+    let plain = run(&l, &feeds, &start, &CpuBackend { threads: 1, level: 0 });
+    let fast = run(&l, &feeds, &start, &CpuBackend { threads: 1, level: 1 });
+    if fast != run(&l, &feeds, &start, &CpuBackend { threads: 2, level: 1 }) {
         wrong.push(format!("{what}: one and two threads differ"));
     }
-    let floor = 1e-2 * plain[0].1[0].abs().max(1.0);
-    for ((name, a), (_, b)) in plain.iter().zip(&fast) {
-        let scale = a.iter().fold(floor, |m, v| m.max(v.abs()));
-        let gap = a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    differences(what, "levels 0 and 1", &plain, &fast, wrong);
+}
+
+/// Notes every gradient that differs by more than 1e-4 of its largest element.
+fn differences(
+    what: &str,
+    between: &str,
+    plain: &[(String, Vec<f32>)],
+    fast: &[(String, Vec<f32>)],
+    wrong: &mut Vec<String>,
+) {
+    for ((name, a), (_, b)) in plain.iter().zip(fast) {
+        let (gap, scale) = gap(plain, a, b);
         if gap > 1e-4 * scale || gap.is_nan() {
-            wrong.push(format!("{what}, {name}: levels 0 and 1 differ by {gap:.2e} of {scale:.2e}"));
+            wrong.push(format!("{what}, {name}: {between} differ by {gap:.2e} of {scale:.2e}"));
         }
     }
 }
 
-/// Single precision, with machine code and the matrix unit where there are such, against every operation by itself.
-#[test]
-fn levels_and_threads_agree_on_every_library_model() {
+/// The largest difference of two gradients, and what it is measured by: the largest element, or a hundredth of the loss.
+pub(crate) fn gap(all: &[(String, Vec<f32>)], a: &[f32], b: &[f32]) -> (f32, f32) {
+    let floor = 1e-2 * all[0].1[0].abs().max(1.0);
+    let scale = a.iter().fold(floor, |m, v| m.max(v.abs()));
+    (a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max), scale)
+}
+
+/// The library's models, by name.
+pub(crate) fn models() -> Vec<String> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stdlib");
     let files = std::fs::read_dir(folder).expect("the library is checked in");
     let mut models: Vec<String> = files
@@ -155,8 +220,14 @@ fn levels_and_threads_agree_on_every_library_model() {
         .map(|p| p.file_stem().expect("a file").to_string_lossy().into_owned())
         .collect();
     models.sort();
+    models
+}
+
+/// Single precision, with machine code and the matrix unit where there are such, against every operation by itself.
+#[test]
+fn levels_and_threads_agree_on_every_library_model() {
     let mut wrong = vec![];
-    for model in &models {
+    for model in &models() {
         let c = crate::library_model(model, &[]);
         for mode in [Mode::Train, Mode::Evaluate] {
             compare(&format!("{model} {mode:?}"), &c, mode, &mut wrong);
