@@ -2,7 +2,7 @@
 //!
 //! | piece | home |
 //! |---|---|
-//! | plan → text of kernels, and calls | [`print`], [`form`] |
+//! | plan → text of kernels, and calls | [`mod@print`], [`form`] |
 //! | calls on a machine: memory, feeds, variables, results | `executor.rs` |
 //! | what a machine must do | [`machine`] |
 //! | a card: driver, modules, recorded work | [`card`]; products `gemm.rs`; compiler [`nvrtc`]; [`cache`] |
