@@ -141,6 +141,11 @@ pub trait Family: Sync + std::fmt::Debug {
     /// Where values lie.
     fn support(&self) -> Support;
 
+    /// The parameter that no value exceeds, if there is one: the number of trials of a count of successes.
+    fn at_most(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the family consumes an event axis.
     fn is_vector(&self) -> bool {
         false

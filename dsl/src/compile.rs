@@ -162,10 +162,30 @@ impl Compiled {
         }
     }
 
+    /// Whether anything is drawn, so that there is a graph to show.
+    pub fn is_generative(&self) -> bool {
+        !self.model.sites.is_empty()
+    }
+
     /// Fields that a likelihood is about.
     pub fn observed(&self) -> BTreeSet<String> {
         let fields = self.model.sites.iter().filter_map(|s| s.observed);
         fields.map(|f| self.model.fields[f].slot.name.clone()).collect()
+    }
+
+    /// Fields whose values another field bounds, each with where: successes, and the trials that they are of.
+    pub fn bounded(&self) -> Vec<(String, String, Span)> {
+        let name = |f: usize| self.model.fields[f].slot.name.clone();
+        let of = |s: &crate::model::Site| {
+            let whole = s.part.is_none() && s.cond.is_none() && !s.ignored;
+            let most = s.prior.family.at_most()?;
+            let at = s.prior.family.parameter_sets()[s.prior.set].iter().position(|p| p.name == most)?;
+            match self.model.exprs[s.prior.params[at].0 as usize].kind {
+                ExprKind::Field(bound) if whole => Some((name(s.observed?), name(bound), s.span)),
+                _ => None,
+            }
+        };
+        self.model.sites.iter().filter_map(of).collect()
     }
 
     /// Labels that categories are compared with: field, label, and where.

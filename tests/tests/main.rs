@@ -10,6 +10,7 @@ mod gradients;
 mod joined;
 mod kill;
 mod library;
+mod model_input;
 mod mutants;
 mod noise;
 mod pages;

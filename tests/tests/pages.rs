@@ -44,6 +44,22 @@ param m[gene]
 model { plate cell { observe v ~ Normal(mean = m * log(size), scale = 1) } }
 ";
 
+const PANEL: &str = "dim cell, gene, protein
+data {
+  x     : count[cell, gene]      from X
+  y     : count?[cell, protein]  from obsm.protein  missing zeros by batch
+  batch : category[cell]         from obs.batch
+}
+param rate[gene]             : positive
+param level[protein, batch]  : positive
+model {
+  plate cell {
+    observe x ~ Poisson(rate = rate)
+    observe y ~ Poisson(rate = level[batch])
+  }
+}
+";
+
 fn names(stem: &str, n: usize) -> Vec<String> {
     (0..n).map(|i| format!("{stem}_{i}")).collect()
 }
@@ -97,6 +113,13 @@ fn with_near(columns: usize, value: impl Fn(usize) -> f32) -> NewAnnData {
     data
 }
 
+fn with_proteins(value: impl Fn(usize) -> f32) -> NewAnnData {
+    let mut data = sound();
+    data.parts.obsm.push(("protein".into(), table(CELLS, 3, value)));
+    data.parts.labels = [("protein".to_owned(), names("CD", 3))].into();
+    data
+}
+
 /// Every file that the pages speak of.
 fn prepare(folder: &Path) {
     let coded = |codes: &dyn Fn(usize) -> i32, categories: &[&str]| {
@@ -123,6 +146,8 @@ fn prepare(folder: &Path) {
         ("new_label", with_batch(Some(texts(|i| if i % 2 == 0 { "one" } else { "three" })))),
         ("other_genes", other),
         ("fewer_genes", fewer),
+        ("panel", with_proteins(|i| (i % 4 + 1) as f32)),
+        ("two_panels", with_proteins(|i| if i / 3 % 2 == 1 && i % 3 > 0 { 0.0 } else { 3.0 })),
     ];
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
     for (name, data) in &files {
@@ -131,6 +156,7 @@ fn prepare(folder: &Path) {
     write("m.svi", MODEL);
     write("ramp.svi", RAMP);
     write("log.svi", LOG);
+    write("panel.svi", PANEL);
     write(
         "changed.svi",
         &MODEL.replace("Poisson(rate = rate[batch])", "NB(mean = rate[batch], inv_dispersion = 2)"),

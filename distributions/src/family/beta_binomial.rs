@@ -42,6 +42,10 @@ impl Family for BetaBinomial {
         Support::Count
     }
 
+    fn at_most(&self) -> Option<&'static str> {
+        Some("total")
+    }
+
     /// log C(n, x) + log B(x+a, n−x+b) − log B(a, b), written as the value at x = 0,
     /// [log Γ(n+b) − log Γ(b)] − [log Γ(n+a+b) − log Γ(a+b)], plus a structural zero there,
     /// log C(n, x) + [log Γ(x+a) − log Γ(a)] − [log Γ(n+b) − log Γ(n−x+b)].

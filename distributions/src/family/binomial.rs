@@ -29,6 +29,10 @@ impl Family for Binomial {
         Support::Count
     }
 
+    fn at_most(&self) -> Option<&'static str> {
+        Some("total")
+    }
+
     /// n log(1 − p), plus x logit p + log C(n, x), a structural zero at x = 0.
     fn log_prob(&self, g: &mut Graph, d: &Dist, at: Sample) -> NodeId {
         let (n, x) = (d.params[0], at.value);

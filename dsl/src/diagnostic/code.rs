@@ -227,6 +227,8 @@ codes! {
         "A value given on the command line, or to a function of the library, does not fit: it is not of the form KEY=VALUE, or not a number where one is needed, or out of range.";
     W0717 Warning "counts may be rounded":
         "Values are kept in single precision, which holds every integer up to 16777216 only.";
+    W0718 Warning "not measured in a group":
+        "Columns that are zero in all cells of a group are taken as not measured there, as the program says. They are not scored, and what the model says of them is a prediction.";
 }
 
 #[cfg(test)]

@@ -336,8 +336,8 @@ impl AnnData {
         let mut found = match like {
             FieldPath::Obs(_) => paths(FieldPath::Obs, self.obs_columns().to_vec()),
             FieldPath::Var(_) => paths(FieldPath::Var, self.var_columns().to_vec()),
-            FieldPath::Obsm(_) => paths(FieldPath::Obsm, self.obsm_names()),
-            FieldPath::Varm(_) => paths(FieldPath::Varm, self.varm_names()),
+            FieldPath::Obsm(_) => paths(FieldPath::Obsm, self.tables(self.obsm_names())),
+            FieldPath::Varm(_) => paths(FieldPath::Varm, self.tables(self.varm_names())),
             FieldPath::Obsp(_) => paths(FieldPath::Obsp, self.names_in("obsp")),
             FieldPath::Varp(_) => paths(FieldPath::Varp, self.names_in("varp")),
             FieldPath::Uns(_) => paths(|n| FieldPath::Uns(vec![n]), self.uns_names()),
@@ -350,6 +350,11 @@ impl AnnData {
         };
         found.extend(self.modalities.iter().flat_map(|(_, data)| data.candidates(like)));
         found
+    }
+
+    /// Without the columns that say which cells or genes a modality has.
+    fn tables(&self, names: Vec<String>) -> Vec<String> {
+        names.into_iter().filter(|name| !self.modality_names().contains(&name.as_str())).collect()
     }
 
     /// Every matrix of expression there is: `X`, the layers, `raw.X`, those of each modality.
@@ -488,6 +493,11 @@ impl AnnData {
             return self.modality(name).ok()?.probe(inner, n);
         }
         ask!(self, content => content.probe(path, n, &self.place(path)))
+    }
+
+    /// The path by which a field of this part is found in the whole file: with `mod.NAME.` before it in a modality.
+    pub fn address(&self, path: &FieldPath) -> String {
+        format!("{}{path}", self.prefix)
     }
 
     fn place(&self, path: &FieldPath) -> Place<'_> {

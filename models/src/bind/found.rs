@@ -2,6 +2,7 @@
 
 use crate::anndata::{Dense, Matrix};
 use crate::registry::{Codes, SlotData};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// One slot's data with labels.
@@ -11,6 +12,8 @@ pub(super) struct Found {
     pub slot: String,
     /// Where it was found, as it would be bound.
     pub place: String,
+    /// The file, where `place` is a field of one.
+    pub file: Option<PathBuf>,
     /// Names of the model's axes along rows and, if there are any, columns.
     pub axes: Vec<String>,
     /// Labels along each; numbers from 0 where there are no names.
@@ -20,6 +23,14 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Where it was found, for messages.
+    pub fn described(&self) -> String {
+        match &self.file {
+            Some(file) => format!("`{}` of {}", self.place, file.display()),
+            None => format!("`{}`", self.place),
+        }
+    }
+
     /// Whether the labels of an axis are only the numbers 0, 1, 2, …
     pub fn is_numbered(&self, axis: usize) -> bool {
         self.labels[axis].iter().enumerate().all(|(i, l)| *l == i.to_string())

@@ -59,7 +59,9 @@ fn open(load: &LoadInfo, path: Option<&Path>) -> Result<Trained, Diagnostics> {
     if name != load.model.rsplit('.').next().unwrap_or(&load.model) {
         let text = format!("{} holds a trained `{name}`, not a `{}`", path.display(), load.model);
         let d = Diagnostic::new(Code::E0708, text).at(load.span, "expected here");
-        return Err(Diagnostics::from(vec![d]));
+        let help =
+            format!("train one first (svic run {}), then give it: --load {}=RUN.svim", load.model, load.name);
+        return Err(Diagnostics::from(vec![d.help(help)]));
     }
     Ok(trained)
 }
@@ -96,7 +98,7 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
         }
         _ => SlotData::Vector(values),
     };
-    Ok(Found { slot: slot.name.clone(), place, axes: named, labels, data })
+    Ok(Found { slot: slot.name.clone(), place, file: None, axes: named, labels, data })
 }
 
 /// The labels that training had along an axis, or numbers.

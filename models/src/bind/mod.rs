@@ -7,6 +7,7 @@ mod found;
 mod known;
 mod load;
 mod request;
+mod sense;
 mod specs;
 mod table;
 mod unify;
@@ -98,6 +99,8 @@ pub fn bind(
         found.extend(load::constants(compiled, binds, &mut errors));
     }
     if errors.has_errors() {
+        // What follows from an error is not worth a warning.
+        errors.retain(is_error);
         return Err(errors);
     }
     let rows: BTreeSet<String> = specs.parts.iter().filter_map(|p| p.rows.clone()).collect();
@@ -114,10 +117,15 @@ pub fn bind(
         out.hold(compiled.slots(), t);
         out.remember(compiled.slots(), t);
     }
+    let mut said = sense::above_bounds(compiled, &out);
     if trained.is_none() {
-        let unknown = unknown_labels(compiled, &out.data);
-        out.warnings.extend(unknown);
+        said.extend(sense::of_training(compiled, &out));
     }
+    if said.has_errors() {
+        said.retain(is_error);
+        return Err(said);
+    }
+    out.warnings.extend(said);
     Ok(out)
 }
 
@@ -134,26 +142,8 @@ pub fn may_lack_genes(compiled: &Compiled, binds: &Binds) -> bool {
     matrices.peek().is_some() && matrices.all(|slot| slot.missing.is_some())
 }
 
-/// W0711: labels that the program compares a category with and that no cell has.
-fn unknown_labels(compiled: &Compiled, data: &Dataset) -> Diagnostics {
-    let mut said = Diagnostics::new();
-    let is_mark = |field: &str, label: &str| {
-        let slot = compiled.slots().iter().find(|s| s.name == field);
-        matches!(slot.and_then(|s| s.missing.as_ref()), Some(MissingRule::Literal(mark)) if mark.trim_matches('"') == label)
-    };
-    for (field, label, span) in compiled.compared_labels() {
-        let Some(labels) = data.labels.get(&field) else { continue };
-        if labels.contains(&label) || is_mark(&field, &label) {
-            continue;
-        }
-        let text = format!("`{field}` is compared with `{label}`, but no cell has that label");
-        let d = Diagnostic::new(Code::W0711, text).at(span, "compared here");
-        let d = d.did_you_mean(&label, labels.iter().map(String::as_str));
-        let some: Vec<&str> = labels.iter().take(8).map(String::as_str).collect();
-        let more = if labels.len() > some.len() { ", …" } else { "" };
-        said.push(d.note(format!("its labels are {}{more}", some.join(", "))));
-    }
-    said
+fn is_error(d: &Diagnostic) -> bool {
+    d.severity == diagnostic::Severity::Error
 }
 
 /// Constants of loaded models by themselves, for data that are not there yet.
@@ -193,16 +183,9 @@ fn registered(
     errors: &mut Diagnostics,
 ) -> Vec<Found> {
     let mut found = vec![];
+    errors.extend(specs.absent_modalities(compiled, adata));
     for part in &specs.parts {
-        let data = match part.of(adata) {
-            Ok(data) => data,
-            Err(e) => {
-                let slot = compiled.slots().iter().find(|s| part.list.iter().any(|p| p.name == s.name));
-                let d = Diagnostic::new(Code::find(e.code()).unwrap_or(Code::E0702), e.to_string());
-                errors.push(slot.map_or(d.clone(), |s| d.at(s.span, "declared here")));
-                continue;
-            }
-        };
+        let Ok(data) = part.of(adata) else { continue };
         let result = match trained {
             Some(t) => Registry::register_with(data, &part.list, &part.in_registry_terms(t.vocabularies)),
             None => Registry::register(data, &part.list),
@@ -215,6 +198,7 @@ fn registered(
             }
         };
         out.warnings.extend(registry.problems().iter().map(|p| said(compiled, adata.file(), p)));
+        let file = registry.file().to_path_buf();
         let (vocabulary, cells) = (registry.vocabulary().clone(), Arc::clone(registry.cells()));
         out.vocabularies.categories.extend(part.in_model_terms(&vocabulary).categories);
         for spec in &part.list {
@@ -230,7 +214,7 @@ fn registered(
             };
             let labels = axes.iter().map(along).collect();
             let (slot, place) = (slot.name.clone(), part.place(spec));
-            found.push(Found { slot, place, axes, labels, data });
+            found.push(Found { slot, place, file: Some(file.clone()), axes, labels, data });
         }
     }
     found
@@ -483,12 +467,18 @@ impl BoundData {
             .collect()
     }
 
-    /// Room for fields that are held at a value and that the data lack.
+    /// Room for fields that the data lack: those held at a value, and labels of which all are missing.
     fn hold(&mut self, slots: &[Slot], trained: Trained<'_>) {
         let n = self.data.n_rows;
-        let held =
-            slots.iter().filter(|s| trained.held.contains(&s.name) && trained.present.contains(&s.name));
-        for slot in held.filter(|s| !self.data.fields.contains_key(&s.name)).collect::<Vec<_>>() {
+        let unlabelled = |s: &Slot| s.kind == SlotKind::Category && s.missing.is_some();
+        let wanted = |s: &&Slot| trained.held.contains(&s.name) || unlabelled(s);
+        let lacking =
+            |s: &&Slot| trained.present.contains(&s.name) && !self.data.fields.contains_key(&s.name);
+        for slot in slots.iter().filter(wanted).filter(lacking).collect::<Vec<_>>() {
+            if !trained.held.contains(&slot.name) {
+                let known = Known::Rows { width: 1, mask: vec![false; n] };
+                self.data.known.insert(slot.name.clone(), known);
+            }
             let field = if slot.kind == SlotKind::Category {
                 let labels = trained.vocabularies.categories.get(&slot.name).cloned().unwrap_or_default();
                 self.bound.sizes.insert(slot.name.clone(), labels.len());
@@ -497,7 +487,8 @@ impl BoundData {
             } else {
                 FieldData::Reals(vec![0.0; n])
             };
-            self.bindings.insert(slot.name.clone(), "given".to_owned());
+            let how = if trained.held.contains(&slot.name) { "given" } else { "missing" };
+            self.bindings.insert(slot.name.clone(), how.to_owned());
             self.bound.present.insert(slot.name.clone());
             self.data.fields.insert(slot.name.clone(), field);
         }

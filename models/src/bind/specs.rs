@@ -109,6 +109,16 @@ impl Specs {
             paths = vec![taken];
         }
         let held = trained.is_some_and(|t| t.held.contains(&slot.name));
+        let may_miss = slot.kind == SlotKind::Category && slot.missing.is_some();
+        if let ([path], Some(_), true, false) = (paths.as_slice(), trained, may_miss, held)
+            && !adata.contains(path)
+        {
+            let file = adata.file().display();
+            let text = format!("`{}`: {file} has no `{path}`: no cell has a label", slot.name);
+            let help = format!("where labels are known: --bind {}=obs.COLUMN", slot.name);
+            self.said.push(Diagnostic::new(Code::W0711, text).help(help));
+            return Ok(());
+        }
         // Whatever labels the data have, another stands for them.
         if held && asked.is_none() && slot.kind == SlotKind::Category {
             return Ok(());
@@ -139,6 +149,9 @@ impl Specs {
         spec.explicit = asked.is_some() || trained.is_some();
         spec.optional = slot.optional;
         spec.missing = missing(slot);
+        if asked.is_none() && !adata.contains(first) {
+            spec.usual = prepare::instead_of(adata, first).iter().map(FieldPath::to_string).collect();
+        }
         self.part(modality).list.push(spec);
         Ok(())
     }
@@ -165,6 +178,39 @@ impl Specs {
             say(text, format!("to take it: --bind {}={first}", slot.name));
         }
         None
+    }
+
+    /// E0702 for the modalities that the data have not, all of them together.
+    pub fn absent_modalities(&self, compiled: &Compiled, adata: &AnnData) -> Option<Diagnostic> {
+        let absent: Vec<&Part> = self.parts.iter().filter(|part| part.of(adata).is_err()).collect();
+        let quoted = |all: &[String]| all.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let names: Vec<String> = absent.iter().filter_map(|part| part.modality.clone()).collect();
+        let first = names.first()?;
+        let there: Vec<String> = adata.modality_names().iter().map(|n| (*n).to_owned()).collect();
+        let has = if there.is_empty() { "no modalities".to_owned() } else { quoted(&there) };
+        let word = if names.len() == 1 { "modality" } else { "modalities" };
+        let file = adata.file().display();
+        let text = format!("{file} has no {word} {}; it has {has}", quoted(&names));
+        let mut d = Diagnostic::new(Code::E0702, text);
+        for spec in absent.iter().flat_map(|part| &part.list) {
+            if let Some(slot) = compiled.slots().iter().find(|s| s.name == spec.name) {
+                d = match d.span() {
+                    None => d.at(slot.span, "read from it"),
+                    Some(_) => d.also(slot.span, "read from it"),
+                };
+            }
+        }
+        let all: Vec<&String> = self.parts.iter().filter_map(|part| part.modality.as_ref()).collect();
+        let named: Vec<String> = all.iter().map(|n| format!("{n}=FILE")).collect();
+        let field = absent.first().and_then(|part| part.list.first());
+        let path = field.map(|f| f.source.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        let prefix = there.first().map_or(String::new(), |m| format!("mod.{m}."));
+        let bind =
+            field.map_or(first.clone(), |f| format!("{}={prefix}{}", f.name, path.unwrap_or_default()));
+        Some(d.help(format!(
+            "give a file for each modality ({}), or say where the fields are (--bind {bind} …)",
+            named.join(" ")
+        )))
     }
 
     fn part(&mut self, modality: Option<&str>) -> &mut Part {

@@ -125,6 +125,7 @@ pub(super) fn found(
         1 if columns.len() == 1 => Ok(Found {
             slot: slot_name,
             place,
+            file: None,
             axes,
             labels: vec![rows.into()],
             data: SlotData::Vector(values),
@@ -132,6 +133,7 @@ pub(super) fn found(
         1 if rows.len() == 1 => Ok(Found {
             slot: slot_name,
             place,
+            file: None,
             axes,
             labels: vec![columns.into()],
             data: SlotData::Vector(values),
@@ -139,7 +141,14 @@ pub(super) fn found(
         2 => {
             let dense = Dense { n_rows: rows.len(), n_cols: columns.len(), values };
             let data = SlotData::Matrix { values: Matrix::Dense(dense) };
-            Ok(Found { slot: slot_name, place, axes, labels: vec![rows.into(), columns.into()], data })
+            Ok(Found {
+                slot: slot_name,
+                place,
+                file: None,
+                axes,
+                labels: vec![rows.into(), columns.into()],
+                data,
+            })
         }
         n => Err(format!("the slot has {n} axes, and the table {} by {}", rows.len(), columns.len())),
     }
@@ -165,7 +174,7 @@ pub(super) fn from_uns(slot: &Slot, place: String, value: &UnsValue) -> Result<F
     match shape[..] {
         [] => {
             let data = SlotData::Vector(values);
-            Ok(Found { slot: slot.name.clone(), place, axes: vec![], labels: vec![], data })
+            Ok(Found { slot: slot.name.clone(), place, file: None, axes: vec![], labels: vec![], data })
         }
         [n] => found(slot, place, (numbers(n), vec!["0".into()]), values),
         [n, m] => found(slot, place, (numbers(n), numbers(m)), values),

@@ -111,9 +111,9 @@ impl Axis<'_> {
             let text =
                 format!("axis `{name}`: `{}` and `{}` have no label in common", first.slot, other.slot);
             let d = Diagnostic::new(Code::E0308, text)
-                .note(format!("`{}` has {}", first.place, listed(&first.labels[k])))
-                .note(format!("`{}` has {}", other.place, listed(&other.labels[j])));
-            self.said.push(d.help("check that both use the same names, such as gene symbols"));
+                .note(format!("{} has {}", first.described(), listed(&first.labels[k])))
+                .note(format!("{} has {}", other.described(), listed(&other.labels[j])));
+            self.said.push(d.help(match_help(first, other, name)));
             return None;
         }
         let sizes: Vec<String> = std::iter::once((f, k))
@@ -232,6 +232,35 @@ fn at_slot(slots: &[Slot], name: &str, d: Diagnostic) -> Diagnostic {
         Some(slot) => d.at(slot.span, "declared here"),
         None => d,
     }
+}
+
+/// What would bring the labels of an axis of two fields together.
+fn match_help(first: &Found, other: &Found, axis: &str) -> String {
+    let labels = |f: &Found, at: Option<usize>| at.map(|k| f.labels[k].to_vec()).unwrap_or_default();
+    let own = |f: &Found| labels(f, f.axes.iter().position(|a| a == axis));
+    let across = |f: &Found| labels(f, f.axes.iter().position(|a| a != axis));
+    let meet = |a: &[String], b: &[String]| {
+        let has: std::collections::BTreeSet<&String> = a.iter().collect();
+        b.iter().any(|l| has.contains(l))
+    };
+    let upper = |all: Vec<String>| all.iter().map(|l| l.to_uppercase()).collect::<Vec<_>>();
+    let stem = |all: Vec<String>| {
+        all.iter().map(|l| l.split('.').next().unwrap_or(l).to_owned()).collect::<Vec<_>>()
+    };
+    let (a, b) = (own(first), own(other));
+    if meet(&across(other), &a) {
+        return format!(
+            "the other axis of {} has such labels: exchange its rows and columns",
+            other.described()
+        );
+    }
+    if meet(&upper(a.clone()), &upper(b.clone())) {
+        return "they meet where letter case is left aside: bring both to one spelling".to_owned();
+    }
+    if meet(&stem(a), &stem(b)) {
+        return "they meet without what follows the dot: leave the versions out".to_owned();
+    }
+    "check that both use the same names, such as gene symbols".to_owned()
 }
 
 /// Some names in quotes.

@@ -113,10 +113,16 @@ impl Role {
 }
 
 /// The field of `data` that is called as `path` but for case, `-`, `_`, `.` and blanks, if it is the only one; where
-/// `path` is `X` and there is none, the likeliest counts.
+/// `path` is `X` and there is none, the likeliest counts, unless several modalities have some.
 pub fn same_name(data: &AnnData, path: &FieldPath) -> Option<FieldPath> {
     if *path == FieldPath::X {
-        return candidates(data, Role::Counts).into_iter().next();
+        let found = candidates(data, Role::Counts);
+        let modality = |path: &FieldPath| match path {
+            FieldPath::Mod(name, _) => Some(name.clone()),
+            _ => None,
+        };
+        let first = found.first()?;
+        return found.iter().all(|path| modality(path) == modality(first)).then(|| first.clone());
     }
     let text = plain(&path.to_string());
     let alike = |name: &String| name.parse::<FieldPath>().ok().filter(|p| plain(&p.to_string()) == text);

@@ -52,6 +52,8 @@ pub struct Registry {
     vocabulary: Vocabulary,
     alignments: BTreeMap<String, Alignment>,
     problems: Vec<Problem>,
+    /// Where the slots are read from, as addressed in the whole file: no candidates for another slot.
+    taken: Vec<String>,
 }
 
 impl Registry {
@@ -82,6 +84,7 @@ impl Registry {
             file: data.file().to_path_buf(),
             cells: data.shared_obs_names(),
             vocabulary: fixed.cloned().unwrap_or_default(),
+            taken: slots.iter().flat_map(|s| &s.source).map(|path| data.address(path)).collect(),
             ..Self::default()
         };
         registry.settle_genes(data, slots, fixed.is_some());

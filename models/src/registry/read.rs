@@ -55,7 +55,15 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, severity: Severity, code: &'static str, path: &FieldPath, message: String) {
-        self.registry.problems.push(Problem::new(severity, code, &self.spec.name, path.to_string(), message));
+        let field = self.data.address(path);
+        self.registry.problems.push(Problem::new(severity, code, &self.spec.name, field, message));
+    }
+
+    /// Adds a remedy to what was reported last.
+    fn help(&mut self, text: &str) {
+        if let Some(problem) = self.registry.problems.last_mut() {
+            problem.help = Some(text.to_owned());
+        }
     }
 
     /// Takes the value, or reports the error.
@@ -88,33 +96,40 @@ impl Reader<'_> {
     /// E0702, with the fields that could be meant.
     fn report_absent(&mut self, path: &FieldPath) {
         let (root, name) = path.root_and_name();
-        let all = self.data.candidates(path);
+        // What another slot reads is not what is missing here.
+        let free = |c: &String| !self.registry.taken.contains(c);
+        let all: Vec<String> = self.data.candidates(path).into_iter().filter(free).collect();
         let names: Vec<String> = all
             .iter()
             .map(|c| c.parse::<FieldPath>().map_or_else(|_| c.clone(), |p| p.root_and_name().1))
             .collect();
-        let near = nearest(&name, &names, 3);
+        let near = if name.is_empty() { vec![] } else { nearest(&name, &names, 3) };
         let of = |n: &String| names.iter().position(|m| m == n).map(|at| all[at].clone());
         let mut candidates: Vec<String> = near.iter().filter_map(of).collect();
+        let usual = self.spec.usual.iter().filter(|c| free(c) && !candidates.contains(c));
+        candidates.extend(usual.cloned().collect::<Vec<_>>());
         let message = if name.is_empty() {
             format!("this file has no `{root}`")
         } else {
             format!("`{root}` has no `{name}`")
         };
-        let help = match (candidates.first(), all.is_empty()) {
-            (Some(first), _) => format!("did you mean `{first}`? --bind {}={first}", self.spec.name),
-            (None, false) => {
-                format!("there are {}; choose one: --bind {}={}", listed(&all), self.spec.name, all[0])
+        let bind = self.spec.name.as_str();
+        let help = match candidates.as_slice() {
+            [first, more @ ..] if more.is_empty() || !near.is_empty() => {
+                format!("did you mean `{first}`? --bind {bind}={first}")
             }
-            (None, true) => format!("this file has nothing in `{root}`"),
+            [first, ..] => format!("there are {}; choose one: --bind {bind}={first}", listed(&candidates)),
+            [] if all.is_empty() => format!("this file has nothing else in `{root}`"),
+            [] => format!("there are {}; choose one: --bind {bind}={}", listed(&all), all[0]),
         };
         for candidate in all.into_iter().take(LISTED) {
             if !candidates.contains(&candidate) {
                 candidates.push(candidate);
             }
         }
-        let mut problem = Problem::new(Severity::Error, "E0702", &self.spec.name, path.to_string(), message)
-            .with_help(help);
+        let field = self.data.address(path);
+        let mut problem =
+            Problem::new(Severity::Error, "E0702", &self.spec.name, field, message).with_help(help);
         problem.candidates = candidates;
         self.registry.problems.push(problem);
     }
@@ -142,6 +157,7 @@ impl Reader<'_> {
         if n_missing > 0 && self.spec.missing == Missing::Never && !found.labels.is_empty() {
             let message = format!("{n_missing} of {} values are missing", found.codes.len());
             self.report(Severity::Error, "E0713", path, message);
+            self.help("every cell needs a label here: label these cells, or leave them out");
             return None;
         }
         self.settle_codes(found, path, key)
@@ -159,6 +175,7 @@ impl Reader<'_> {
         if found.labels.is_empty() && !found.codes.is_empty() {
             let message = format!("none of its {} values is a label: all are missing", found.codes.len());
             self.report(Severity::Error, "E0705", path, message);
+            self.help(&format!("a column with labels: --bind {}=obs.COLUMN", self.spec.name));
             return None;
         }
         let few = |at: &usize| found.sizes[*at] < FEW;
@@ -281,9 +298,7 @@ impl Reader<'_> {
             let message =
                 "its values are stored gene by gene, so rows cannot be read from the disk".to_owned();
             self.report(Severity::Error, "E0713", path, message);
-            if let Some(problem) = self.registry.problems.last_mut() {
-                problem.help = Some("store it cell by cell: adata.X = adata.X.tocsr() in Python".to_owned());
-            }
+            self.help("store it cell by cell: adata.X = adata.X.tocsr() in Python");
             return Some(None);
         }
         let mut rows = DiskRows::new(reader, memory);
@@ -443,15 +458,25 @@ impl Reader<'_> {
         path: &FieldPath,
     ) -> Option<()> {
         match found {
+            Ok(report) if report.total == 0.0 && self.spec.dims == SlotDims::CellsByGenes => {
+                let said = |p: &Problem| p.severity == Severity::Error && p.slot == self.spec.name;
+                if !self.registry.problems.iter().any(said) {
+                    self.report(Severity::Error, "E0713", path, "every count is zero".to_owned());
+                }
+                None
+            }
             Ok(report) => {
                 self.warn_counts(&report, path);
                 Some(())
             }
-            Err(error) => {
+            Err(mut error) => {
+                error.field = self.data.address(path);
                 let mut problem = Problem::from_data(&self.spec.name, error);
-                if problem.code == DataErrorKind::NotCounts.code() && self.spec.dims == SlotDims::CellsByGenes
-                {
-                    self.suggest_counts(&mut problem);
+                if problem.code == DataErrorKind::NotCounts.code() {
+                    match self.spec.dims {
+                        SlotDims::CellsByGenes => self.suggest_counts(&mut problem),
+                        _ => problem.help = Some("start from raw counts".to_owned()),
+                    }
                 }
                 self.registry.problems.push(problem);
                 None
@@ -471,10 +496,15 @@ impl Reader<'_> {
 
     /// Names the matrices of the file that do hold counts.
     fn suggest_counts(&self, problem: &mut Problem) {
-        let found: Vec<String> = self.data.layers_holding_counts().iter().map(FieldPath::to_string).collect();
+        let free = |c: &String| !self.registry.taken.contains(c);
+        let all = self.data.layers_holding_counts();
+        let found: Vec<String> = all.iter().map(|path| self.data.address(path)).filter(free).collect();
         problem.help = Some(match found.first() {
-            Some(first) => format!("{} holds counts: --bind {}={first}", listed(&found), self.spec.name),
-            None => "no matrix of this file holds counts: start from a file with raw counts".to_owned(),
+            Some(first) => {
+                let verb = if found.len() == 1 { "holds" } else { "hold" };
+                format!("{} {verb} counts: --bind {}={first}", listed(&found), self.spec.name)
+            }
+            None => "no other matrix of this file holds counts: start from a file with raw counts".to_owned(),
         });
         problem.candidates = found;
     }

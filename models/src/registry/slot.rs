@@ -73,6 +73,8 @@ pub struct SlotSpec {
     pub optional: bool,
     /// How values may be missing.
     pub missing: Missing,
+    /// Fields that usually hold what the source was to hold, as addressed in the whole file, the likeliest first.
+    pub usual: Vec<String>,
     /// Bytes of memory for its values: a matrix of cells by genes that needs more stays on the disk.
     pub memory: Option<usize>,
 }
@@ -88,6 +90,7 @@ impl SlotSpec {
             explicit: false,
             optional: false,
             missing: Missing::Never,
+            usual: Vec::new(),
             memory: None,
         }
     }
