@@ -30,6 +30,7 @@
 pub mod anndata;
 pub mod batch;
 pub mod bind;
+pub mod catalogue;
 pub mod changes;
 pub mod cli;
 pub mod compiler;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 pub static STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// A program's text and where it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The file's path, or `stdlib/scvi.svi` for a program of the library.
     pub name: String,

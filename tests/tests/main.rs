@@ -3,6 +3,7 @@
 mod bad_input;
 mod binding;
 mod cards;
+mod catalogue;
 mod command;
 mod disk;
 mod editor;

@@ -240,7 +240,8 @@ fn forms_and_pages_are_printed() {
         svic(folder.path(), args).expect(0, said);
     };
     print(&["list"], &["scvi ", "Lopez"]);
-    print(&["show", "scvi"], &["observe x ~"]);
+    print(&["show", "scvi", "--source"], &["observe x ~"]);
+    print(&["show", "scvi"], &["Paper: Lopez et al., 2018", "| `likelihood` | `zinb` |", "svic run scvi"]);
     print(&["explain", "E0507"], &["enumeration couples elements"]);
     print(
         &["compile", "scvi", "--emit", "graph", "--size", "gene=50", "batch=3"],

@@ -232,7 +232,7 @@ fn curve(out: &Layout, edge: Edge) -> Curve {
     let bends = (0..18).flat_map(|i| [f64::from(i) * 18.0, -f64::from(i) * 18.0]);
     let bends = bends.skip(if edge.guide { 4 } else { 1 });
     let mut tried =
-        bends.flat_map(|bend| [0.5, 0.25, 0.75].map(|part| bent(from, to, bend, part, edge.guide)));
+        bends.flat_map(|bend| [0.5, 0.25, 0.75, 0.1, 0.9].map(|part| bent(from, to, bend, part, edge.guide)));
     tried.find(|c| is_free(out, edge, c)).unwrap_or_else(|| bent(from, to, 0.0, 0.5, edge.guide))
 }
 
@@ -260,7 +260,10 @@ fn boundary(place: &Place, towards: Point, outside: f64) -> Point {
 fn is_free(out: &Layout, edge: Edge, curve: &Curve) -> bool {
     (0..=48).map(|i| along(curve, f64::from(i) / 48.0)).all(|p| {
         let others = out.places.iter().enumerate().filter(|(n, _)| *n != edge.from && *n != edge.to);
-        let hits = |q: &Place| (p.x - q.at.x).abs() < q.rx + 4.0 && (p.y - q.at.y).abs() < q.ry + 4.0;
+        let hits = |q: &Place| {
+            let (u, v) = ((p.x - q.at.x).abs() / (q.rx + 4.0), (p.y - q.at.y).abs() / (q.ry + 4.0));
+            if q.round { u.hypot(v) < 1.0 } else { u.max(v) < 1.0 }
+        };
         let ends = |q: &Place| ((p.x - q.at.x) / q.rx).hypot((p.y - q.at.y) / q.ry) < 0.9;
         let mut own = [edge.from, edge.to].into_iter().map(|n| &out.places[n]);
         let text = |q: &Plate| {

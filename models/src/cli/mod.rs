@@ -106,7 +106,7 @@ enum Command {
     Prep(prep::PrepArgs),
     /// List the models of the library.
     List,
-    /// Print a model of the library, or what a trained model holds.
+    /// Print the page of a model (purpose, story, data, options, outputs, example), or what a trained model holds.
     Show(show::ShowArgs),
     /// Draw data from a model's own generative story.
     Sim(sim::SimArgs),

@@ -1,6 +1,7 @@
-//! `svic show`: the text of a model, or what a trained model holds.
+//! `svic show`: the page of a model, its text, or what a trained model holds.
 
 use super::{OK, Outcome, out};
+use crate::catalogue;
 use crate::init::options_in_force;
 use crate::library;
 use crate::saved;
@@ -13,6 +14,9 @@ use std::fmt::Write as _;
 pub struct ShowArgs {
     /// A model, or a `.svim` file.
     what: String,
+    /// The program itself.
+    #[arg(long)]
+    source: bool,
 }
 
 /// Runs `svic show`.
@@ -20,7 +24,8 @@ pub fn run(args: &ShowArgs) -> Outcome {
     if args.what.ends_with(".svim") {
         out(&describe(&saved::load(&args.what)?));
     } else {
-        out(&library::open(&args.what)?.text);
+        let found = library::open(&args.what)?;
+        out(&if args.source { found.text } else { catalogue::page(&found, None)? });
     }
     Ok(OK)
 }
