@@ -138,6 +138,11 @@ impl Compiled {
         self.program.loads.iter().map(info).collect()
     }
 
+    /// The support of a declared parameter; none for a weight of a net.
+    pub fn support_of(&self, path: &str) -> Option<distributions::Support> {
+        self.model.params.iter().find(|p| p.name == path).map(|p| p.ty.support)
+    }
+
     /// A parameter's stored values, row-major of the given shape, as values in its declared support. What is no declared
     /// parameter (a weight of a net) is stored as it is.
     pub fn in_support(&self, path: &str, stored: &[f32], shape: &[usize]) -> Vec<f32> {

@@ -81,6 +81,15 @@ pub struct LoadInfo {
     pub span: Span,
 }
 
+/// A parameter of a loaded model, or the prefix of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The name under which that model is loaded.
+    pub load: String,
+    /// The path there, such as `theta` or `decoder`.
+    pub path: String,
+}
+
 /// Where the size of an axis comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AxisSource {
@@ -410,6 +419,9 @@ pub struct VariableSpec {
     pub dims: Vec<VariableDim>,
     /// How it starts.
     pub init: Init,
+    /// The parameter of a loaded model whose values it starts at instead, as they are stored there; what is of the same
+    /// axes has the same labels.
+    pub from: Option<Origin>,
     /// What becomes of it.
     pub kind: VariableKind,
 }

@@ -43,7 +43,7 @@ fn values(c: &Compiled) -> Vec<(String, String)> {
         let values: Vec<String> = match o.choices[..] {
             [] if o.value.parse::<bool>().is_ok() => vec!["true".into(), "false".into()],
             [] if o.name == "layers" => vec!["1".into(), "3".into()],
-            [] if o.name == "dropout" => vec!["0".into(), "0.5".into()],
+            [] if o.name.ends_with("dropout") => vec!["0".into(), "0.5".into()],
             [] => vec![o.value.clone(), "7".into()],
             ref words => words.to_vec(),
         };

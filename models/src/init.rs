@@ -75,7 +75,7 @@ mod tests {
 
     fn spec(name: &str, init: Init) -> VariableSpec {
         let dims = vec![VariableDim { axis: "gene".into(), size: 4000, role: DimRole::Own }];
-        VariableSpec { name: name.into(), dims, init, kind: VariableKind::Trained }
+        VariableSpec { name: name.into(), dims, init, from: None, kind: VariableKind::Trained }
     }
 
     #[test]

@@ -94,6 +94,46 @@ fn spots_are_put_together_from_a_trained_reference() {
 }
 
 #[test]
+fn types_and_states_of_spots_come_from_cells() {
+    let reference = data("spatial/lymph_reference_330.h5ad");
+    let (Some(reference), Some(spots)) = (reference, data("spatial/lymph_visium_1000.h5ad")) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let small = ["--set", "hidden=16"];
+    let first =
+        ["run", "condscvi", &reference, "--epochs", "5", "-q", "-o", "ref.h5ad", "--set", "prior_of_z=mog"];
+    svic(folder.path(), &[&first[..], &small[1..]].concat()).expect(0, &[]);
+    let second = ["run", "destvi", &spots, "--load", "ref=ref.svim", "--epochs", "2", "-o", "out.h5ad"];
+    // A net is taken as it was trained.
+    svic(folder.path(), &second).expect(1, &["E0308", "--set hidden=16", "ref.decoder.mlp.0.linear.weight"]);
+    let second = [&second[..], &small].concat();
+    svic(folder.path(), &second).expect(0, &[]);
+    let out = AnnData::open(&folder.path().join("out.h5ad")).expect("the output opens");
+    let table = |name: &str| out.table(&FieldPath::Obsm(name.into())).expect("a table").values;
+    let (shares, states) = (table("destvi"), table("destvi_states"));
+    assert_eq!((shares.n_rows, shares.n_cols), (1000, 11));
+    assert_eq!((states.n_rows, states.n_cols), (1000, 11 * 5));
+    assert!(states.values.iter().all(|x| x.is_finite()));
+    for row in shares.values.chunks(11) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+    }
+    // What came from the single-cell half is as it was; the rest has moved.
+    let model = |name: &str| svi::saved::load(folder.path().join(name)).expect("a model");
+    let (cells, spots) = (model("ref.svim"), model("out.svim"));
+    let values = |t: &svi::Trained, name: &str| t.state.variables.get(name).expect("a parameter").to_vec();
+    let weight = "decoder.mlp.1.linear.weight";
+    assert_eq!(values(&cells, weight), values(&spots, weight));
+    let by_gene = |t: &svi::Trained, name: &str| -> std::collections::BTreeMap<String, f32> {
+        t.vocabularies.axes["gene"].iter().cloned().zip(values(t, name)).collect()
+    };
+    let (before, after) = (by_gene(&cells, "logits.linear.bias"), by_gene(&spots, "logits.linear.bias"));
+    assert!(!after.is_empty() && after.iter().all(|(gene, v)| before[gene] == *v));
+    let (before, after) = (by_gene(&cells, "theta"), by_gene(&spots, "theta"));
+    let far = |(gene, v): (&String, &f32)| (before[gene] - v).abs();
+    let moved: Vec<f32> = after.iter().map(far).collect();
+    assert!(moved.iter().all(|d| *d < 1.0) && moved.iter().any(|d| *d > 1e-4), "theta starts where it ended");
+}
+
+#[test]
 fn made_doublets_are_told_from_cells() {
     let Some(file) = data("doublets/cell_hashing_4lines_2000.h5ad") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -186,6 +186,7 @@ impl Walk {
 
     fn net(&mut self, span: Span, net: &Net, dims: &[String]) {
         self.declare(&net.name);
+        self.reads(net.from.iter().filter_map(|p| p.parts.first()));
         self.inside(span, &net.formals, &net.body, dims, |w| {
             net.body.iter().for_each(|d| w.define(&d.name, &d.axes, &d.value));
             w.expr(&net.returns);

@@ -1,7 +1,9 @@
 //! Expressions to nodes.
 
 use super::{FieldValue, Lowerer};
-use crate::compiled::{DimRole, FeedSpec, Init, Purpose, SlotKind, VariableDim, VariableKind, VariableSpec};
+use crate::compiled::{
+    DimRole, FeedSpec, Init, Origin, Purpose, SlotKind, VariableDim, VariableKind, VariableSpec,
+};
 use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Layer, Reduction, SiteNo};
 use autodiff_runtime::graph::Dtype;
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId, ReduceKind};
@@ -32,6 +34,7 @@ impl Lowerer<'_> {
     fn reads(&self, id: ExprId) -> Vec<ExprId> {
         let kind = &self.m.expr(id).kind;
         match kind {
+            ExprKind::Elem(elem, args) if let Some(arm) = self.arm(*elem, args) => vec![arm],
             ExprKind::Elem(..)
             | ExprKind::Softmax(..)
             | ExprKind::ArgMax(..)
@@ -67,6 +70,10 @@ impl Lowerer<'_> {
             ExprKind::Param(p) => self.param(p),
             ExprKind::Stat(s) => self.stat_input(s),
             ExprKind::Site(s) => self.site_value(s),
+            ExprKind::Elem(elem, args) if let Some(arm) = self.arm(elem, &args) => {
+                let arm = self.expr(arm);
+                self.as_real(arm)
+            }
             ExprKind::Elem(elem, args) => {
                 let mut nodes: Vec<NodeId> = args.iter().map(|a| self.expr(*a)).collect();
                 for a in &mut nodes {
@@ -121,6 +128,16 @@ impl Lowerer<'_> {
                 self.g.reduce(ReduceKind::ArgMax, x, a)
             }
             ExprKind::Draw(no) => self.noise(no),
+            ExprKind::Labels(a) => self.g.iota(self.axis(a)),
+            ExprKind::Training => {
+                let training = f64::from(u8::from(self.training()));
+                self.g.constant(training)
+            }
+            ExprKind::Density(dist, at) => {
+                let (law, at) = (self.law(&dist), self.expr(at));
+                self.at(e.span);
+                law.dist.log_prob(&mut self.g, at.into())
+            }
             ExprKind::RowScale => {
                 let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
                 self.g.constant(n / b)
@@ -133,6 +150,12 @@ impl Lowerer<'_> {
         };
         self.at(e.span);
         node
+    }
+
+    /// What `select(training, …, …)` chooses: the other one is left out of the graph.
+    fn arm(&self, elem: Elem, args: &[ExprId]) -> Option<ExprId> {
+        let decided = elem == Elem::Select && matches!(self.m.expr(args[0]).kind, ExprKind::Training);
+        decided.then(|| args[if self.training() { 1 } else { 2 }])
     }
 
     /// In a simulation, the site whose draw a field is; none while that site itself is being drawn.
@@ -192,13 +215,17 @@ impl Lowerer<'_> {
                     size: self.g.size(*a),
                     role: *role,
                 };
-                let frozen =
-                    kind == VariableKind::Trained && self.m.train.freeze.iter().any(|p| is_under(name, p));
+                let from = self.origin(name);
+                // What a net of another model has learnt stays; a parameter only starts there.
+                let held = from.is_some() && !self.m.params.iter().any(|p| p.name == name)
+                    || self.m.train.freeze.iter().any(|p| is_under(name, p));
+                let frozen = kind == VariableKind::Trained && held;
                 let kind = if frozen { VariableKind::Frozen } else { kind };
                 let spec = VariableSpec {
                     name: name.to_owned(),
                     dims: dims.iter().map(shown).collect(),
                     init,
+                    from,
                     kind,
                 };
                 self.variables.push(spec);
@@ -215,6 +242,16 @@ impl Lowerer<'_> {
             }
         };
         if self.hold_parameters { self.g.stop(value) } else { value }
+    }
+
+    /// Where in a loaded model the values of a variable are.
+    fn origin(&self, name: &str) -> Option<Origin> {
+        if let Some(p) = self.m.params.iter().find(|p| p.name == name) {
+            return p.from.clone();
+        }
+        let (net, rest) = name.split_once('.')?;
+        let there = self.m.loaded_nets.get(net)?;
+        Some(Origin { load: there.load.clone(), path: format!("{}.{rest}", there.path) })
     }
 
     pub(super) fn param(&mut self, no: usize) -> NodeId {

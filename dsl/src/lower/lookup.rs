@@ -33,6 +33,7 @@ impl Lowerer<'_> {
     pub(super) fn code(&mut self, id: ExprId) -> FieldValue {
         match self.m.expr(id).kind {
             ExprKind::Field(f) => self.field(f),
+            ExprKind::Labels(a) => FieldValue::All(self.axis(a)),
             ExprKind::Site(s) => {
                 let value = self.sample(s).value;
                 match self.enumerated(s).filter(|a| *self.g.axes_of(value) == Axes::from(*a)) {
@@ -74,6 +75,7 @@ impl Lowerer<'_> {
             FieldValue::Single => self.g.sum(table, axis),
             FieldValue::Soft(weights) => self.g.contract(table, weights, axis),
             // Each label in its place: nothing is moved.
+            FieldValue::All(all) if all == axis => table,
             FieldValue::All(all) if !self.g.axes_of(table).contains(all) => self.g.rename(table, axis, all),
             FieldValue::All(all) => {
                 let places = self.g.iota(all);

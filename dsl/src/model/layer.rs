@@ -82,8 +82,8 @@ pub struct Linear {
     pub plates: Vec<AxisNo>,
     /// Axes of the inputs that the map sums over; none: the only one that each has. The others stay.
     pub over: Vec<AxisNo>,
-    /// The map is another one for each element of this axis.
-    pub each: Option<AxisNo>,
+    /// The map is another one for each element of these axes.
+    pub each: Vec<AxisNo>,
     /// Whether there is a bias.
     pub bias: bool,
     /// Whether real-valued conditions enter too: in a stack they do so at the first layer, categories at each.

@@ -124,6 +124,12 @@ pub enum ExprKind {
     Size(AxisNo),
     /// The place of the largest element along an axis, as a label of it.
     ArgMax(ExprId, AxisNo),
+    /// Every label of an axis, each in its own place.
+    Labels(AxisNo),
+    /// Whether this is a step of training.
+    Training,
+    /// The log density of a distribution at a value, element by element.
+    Density(Box<DistExpr>, ExprId),
     /// A value of a `draw` statement: noise that nothing infers.
     Draw(usize),
     /// N/B of the minibatched plate: what makes a sum over the minibatch an estimate of the sum over all rows.
@@ -187,6 +193,8 @@ pub struct ParamDecl {
     pub ty: Ty,
     /// Where it starts, unconstrained.
     pub init: crate::compiled::Init,
+    /// The parameter of a loaded model whose value it starts at instead.
+    pub from: Option<crate::compiled::Origin>,
     /// Not trained.
     pub frozen: bool,
     /// Its declaration.
@@ -410,6 +418,8 @@ pub struct Model {
     pub fields: Vec<FieldDecl>,
     /// Parameters that the model reads, other than those of layers.
     pub params: Vec<ParamDecl>,
+    /// Nets whose parameters are those of a loaded model, and the net there.
+    pub loaded_nets: BTreeMap<String, crate::compiled::Origin>,
     /// Statistics that the model reads.
     pub stats: Vec<StatDecl>,
     /// Sites in source order.
@@ -456,6 +466,7 @@ impl Model {
                 vec![*arg]
             }
             ExprKind::Draw(no) => self.draws[*no].dist.reads().collect(),
+            ExprKind::Density(dist, at) => dist.reads().chain([*at]).collect(),
             ExprKind::Given { body, held } => {
                 std::iter::once(*body).chain(held.iter().map(|h| h.1)).collect()
             }

@@ -274,6 +274,8 @@ pub struct Net {
     pub name: Name,
     /// Its inputs.
     pub formals: Formals,
+    /// The net of a trained model whose parameters it has, and keeps.
+    pub from: Option<Path>,
     /// Its definitions, in order.
     pub body: Vec<Define>,
     /// What it returns; an error node if the `return` is missing.

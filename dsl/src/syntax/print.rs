@@ -296,6 +296,10 @@ impl Printer {
         self.word_if(net.is_override, "override ");
         put!(self, "net {}", net.name.text);
         self.formals(&net.formals);
+        if let Some(from) = &net.from {
+            self.out.push_str(" from ");
+            self.path(from);
+        }
         self.out.push_str(" {");
         self.indent += 1;
         for define in &net.body {

@@ -60,7 +60,7 @@ structs! {
     Const { name axes ty from }
     Stat { name axes value }
     Param { name axes ty init }
-    Net { name formals body returns }
+    Net { name formals from body returns }
     Function { name formals value }
     Formals { inputs conditions }
     Formal { name axes span }

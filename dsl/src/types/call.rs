@@ -53,9 +53,9 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
 ];
 
 /// Other words that are called.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 23] = [
     "softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed", "argmax", "argmin", "prob",
-    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot", "size",
+    "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot", "size", "labels",
 ];
 
 /// Words that are called in one place only, and what to say elsewhere.
@@ -149,6 +149,7 @@ impl Checker<'_> {
             "argmax" | "argmin" => self.argmax(name == "argmin", call, span, scope),
             "uniform" => self.uniform(call, span, scope),
             "size" => self.size(call, span, scope),
+            "labels" => self.labels(call, span, scope),
             "linspace" => self.linspace(call, span, scope),
             "cosine" => self.cosine(call, span, scope),
             "Mixture" => self.mixture(call, span, scope),

@@ -296,7 +296,9 @@ impl Checker<'_> {
         let mut at = id;
         loop {
             let span = self.model.expr(at).span;
-            let inside = |s: Span| s.file == span.file && span.start <= s.start && s.end <= span.end;
+            // A layer stands in its net: what was given to the net stands elsewhere.
+            let layer = matches!(self.model.expr(at).kind, ExprKind::Layer(_));
+            let inside = |s: Span| layer || s.file == span.file && span.start <= s.start && s.end <= span.end;
             let with: Vec<ExprId> = self
                 .model
                 .operands(at)

@@ -5,6 +5,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ExprId;
 use crate::source::Span;
 use crate::syntax::ast::{self, Call};
+use distributions::Support;
 
 impl Checker<'_> {
     /// Expands a net: its inputs are bound, its definitions evaluated, its parameters keep the net's path.
@@ -196,6 +197,11 @@ impl Checker<'_> {
             return false;
         }
         let conditions = self.conditions(&call.conditions, scope);
+        for id in &conditions {
+            // Of all labels of an axis each is a condition of its own.
+            let t = self.ty(*id);
+            inner.plates.extend(t.of.filter(|a| t.support == Support::Category && t.axes.contains(a)));
+        }
         match (&formals.conditions, call.conditions.first()) {
             (Some(name), _) => inner.locals.push((name.text.clone(), Value::Conditions(conditions))),
             (None, Some(first)) => {
@@ -231,7 +237,8 @@ impl Checker<'_> {
         out
     }
 
-    /// Checks an argument's own axes against the declared ones; an undeclared axis is a variable.
+    /// Checks an argument's own axes against the declared ones; an undeclared axis is a variable. Along further axes
+    /// nets and functions are applied to each element.
     fn fits_formal(
         &mut self,
         id: ExprId,
@@ -276,15 +283,8 @@ impl Checker<'_> {
             self.diags.push(d.at(at, shown).also(formal.span, "declared here"));
             return false;
         }
-        if let Some(a) = local.iter().find(|a| !expected.contains(a)) {
-            let a = self.model.axis_name(*a).to_owned();
-            let d = Diagnostic::new(
-                Code::E0306,
-                format!("input `{}` has an unexpected axis `{a}`", formal.name.text),
-            );
-            self.diags.push(d.at(at, shown).also(formal.span, "declared here"));
-            return false;
-        }
+        // Along further axes each element is an input of its own, as along those of a plate.
+        inner.plates.extend(local.iter().filter(|a| !expected.contains(a)));
         true
     }
 }

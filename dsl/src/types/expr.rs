@@ -148,6 +148,9 @@ impl Checker<'_> {
             }
             return v;
         }
+        if n.text == "training" {
+            return Value::Expr(self.push(ExprKind::Training, Ty::scalar(Support::Bool), n.span));
+        }
         self.unknown_name(n, scope)
     }
 

@@ -1,7 +1,7 @@
 //! Parameters: their supports and where they start.
 
 use super::{Block, Checker, Scope, Value, is_name};
-use crate::compiled::Init;
+use crate::compiled::{Init, Origin};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::ty::Ty;
 use crate::model::{ExprKind, ParamDecl};
@@ -56,9 +56,10 @@ impl Checker<'_> {
                 }
             },
         };
+        let from = p.init.as_ref().and_then(|e| self.loaded(e));
         let init = match &p.init {
-            None => Init::Normal { mean: 0.0, sd: 1.0 },
-            Some(e) => self.init(e, support)?,
+            Some(e) if from.is_none() => self.init(e, support)?,
+            _ => Init::Normal { mean: 0.0, sd: 1.0 },
         };
         if let Some(a) = of.filter(|a| Some(*a) == self.model.plate) {
             let what = format!("`{}` would sum to 1 over every `{}`", p.name.text, self.model.axis_name(a));
@@ -66,7 +67,36 @@ impl Checker<'_> {
             return None;
         }
         let ty = Ty { of, ..Ty::new(axes.into_iter().collect(), support) };
-        Some(ParamDecl { name: p.name.text.clone(), ty, init, frozen: p.frozen, span: p.name.span })
+        Some(ParamDecl { name: p.name.text.clone(), ty, init, from, frozen: p.frozen, span: p.name.span })
+    }
+
+    /// `ref.theta`, if `ref` is a loaded model.
+    fn loaded(&self, e: &ast::Expr) -> Option<Origin> {
+        let (mut at, mut parts) = (e, vec![]);
+        while let ast::ExprKind::Field { base, name } = &at.kind {
+            parts.insert(0, name.text.as_str());
+            at = base;
+        }
+        let load = is_name(at).filter(|n| self.program.loads.iter().any(|l| l.name.text == n.text))?;
+        (!parts.is_empty()).then(|| Origin { load: load.text.clone(), path: parts.join(".") })
+    }
+
+    /// The nets whose parameters are those of loaded models.
+    pub(super) fn loaded_nets(&mut self) {
+        for net in &self.program.nets {
+            let Some(from) = &net.from else { continue };
+            let [load, rest @ ..] = &from.parts[..] else { continue };
+            if rest.is_empty() || !self.program.loads.iter().any(|l| l.name.text == load.text) {
+                let known = self.program.loads.iter().map(|l| l.name.text.as_str());
+                let what = format!("`{}` is no net of a loaded model", from.dotted());
+                let d = Diagnostic::new(Code::E0201, what).at(from.span, "").did_you_mean(&load.text, known);
+                self.diags
+                    .push(d.help("load the model first, `load ref : condscvi`; then `from ref.decoder`"));
+                continue;
+            }
+            let path = rest.iter().map(|n| n.text.as_str()).collect::<Vec<_>>().join(".");
+            self.model.loaded_nets.insert(net.name.text.clone(), Origin { load: load.text.clone(), path });
+        }
     }
 
     /// What a type of a parameter cannot have.

@@ -60,6 +60,7 @@ pub fn check(program: &Program, sets: &[(String, String)], diags: &mut Diagnosti
     c.declare_axes();
     c.plate();
     c.declare_fields();
+    c.loaded_nets();
     c.statements();
     c.model.train = train::settings(program, sets, c.diags);
     c.finish();

@@ -4,7 +4,8 @@ use super::{Block, Checker, Scope};
 use crate::syntax::ast::{self, ExprKind, Name};
 
 /// Words that stand as values of settings.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
+    "training",
     "batchnorm",
     "layernorm",
     "both",

@@ -110,7 +110,7 @@ impl Checker<'_> {
 
     /// A parameter that a treatment declares.
     fn own_param(&mut self, name: String, ty: Ty, init: Init, span: Span) -> usize {
-        self.model.params.push(ParamDecl { name, ty, init, frozen: false, span });
+        self.model.params.push(ParamDecl { name, ty, init, from: None, frozen: false, span });
         self.model.params.len() - 1
     }
 

@@ -123,8 +123,43 @@ impl Checker<'_> {
         Some(self.push(ExprKind::Stack(*axis, parts), Ty::new(all, Support::Real), span))
     }
 
+    /// `labels(axis)`: a category that has at each place of the axis the label of that place.
+    pub(super) fn labels(&mut self, call: &Call, span: Span, scope: &Scope) -> Value {
+        let Some(axis) = self.named_axis("labels", call, span, scope) else { return Value::Error };
+        let t = Ty { of: Some(axis), ..Ty::new([axis].into(), Support::Category) };
+        Value::Expr(self.push(ExprKind::Labels(axis), t, span))
+    }
+
+    /// `logp(D, x)`: the log density of a distribution at a value, element by element.
+    fn density(&mut self, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        let [dist, at] = &call.args[..] else { return Value::Error };
+        let (d, x) = (self.dist(&dist.value, scope), self.eval_expr(&at.value, scope));
+        let (Some(d), Some(x)) = (d, x) else { return Value::Error };
+        if d.mixture.is_some() {
+            let what = "`logp(D, x)` takes a family, no mixture";
+            let d = Diagnostic::new(Code::E0402, what).at(dist.span, "");
+            let help = "write it out: `logsumexp(logp(D, x) + log(w) over k)`";
+            self.diags.push(d.help(help));
+            return Value::Error;
+        }
+        let labels = d.family.support() == Support::Category;
+        if labels != (self.ty(x).support == Support::Category) {
+            let (what, shown) = (d.family.name(), self.show_ty(&self.ty(x).clone()));
+            return self.report(Code::E0402, format!("this cannot come from `{what}`"), at.span, shown);
+        }
+        if !labels && self.number(x, at.span).is_none() {
+            return Value::Error;
+        }
+        let all = d.reads().chain([x]).flat_map(|id| self.ty(id).axes.iter().copied());
+        let axes = all.filter(|a| Some(*a) != d.event).collect();
+        Value::Expr(self.push(ExprKind::Density(Box::new(d), x), Ty::new(axes, Support::Real), span))
+    }
+
     /// `logp(site)` and the like.
-    pub(super) fn site_word(&mut self, word: SiteWord, call: &Call, span: Span, scope: &Scope) -> Value {
+    pub(super) fn site_word(&mut self, word: SiteWord, call: &Call, span: Span, scope: &mut Scope) -> Value {
+        if word == SiteWord::LogP && call.args.len() == 2 && call.over.is_empty() {
+            return self.density(call, span, scope);
+        }
         if !matches!(scope.block, Block::Objective | Block::Output) {
             let what = format!("`{}` stands only in `output` and `objective`", word.word());
             let d = Diagnostic::new(Code::E0201, what).at(span, "");

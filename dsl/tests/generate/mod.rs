@@ -322,9 +322,9 @@ fn block() -> BoxedStrategy<ItemKind> {
     let net_define = define();
     prop_oneof![
         vec(field(), 0..4).prop_map(ItemKind::Data),
-        (any::<bool>(), name(), formals(), vec(net_define, 0..3), expr()).prop_map(
-            |(is_override, name, formals, body, returns)| {
-                ItemKind::Net(Net { is_override, name, formals, body, returns })
+        (any::<bool>(), name(), formals(), option::of(path()), vec(net_define, 0..3), expr()).prop_map(
+            |(is_override, name, formals, from, body, returns)| {
+                ItemKind::Net(Net { is_override, name, formals, from, body, returns })
             }
         ),
         model().prop_map(ItemKind::Model),

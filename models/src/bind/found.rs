@@ -57,25 +57,53 @@ impl Found {
                 let taken = rows_of(&Matrix::Dense(continuous.clone()), places);
                 *continuous = taken.to_dense();
             }
+            (_, SlotData::Array { shape, values }) => {
+                *values = taken(values, shape, axis, places);
+                shape[axis] = places.len();
+            }
             (_, SlotData::Absent) => {}
         }
     }
 
-    /// Exchanges rows and columns.
-    pub fn transpose(&mut self) {
-        self.axes.reverse();
-        self.labels.reverse();
-        if let SlotData::Matrix { values } = &mut self.data {
-            let old = values.to_dense();
-            let mut new = Dense::zeros(old.n_cols, old.n_rows);
-            for row in 0..old.n_rows {
-                for (column, value) in old.row(row).iter().enumerate() {
-                    new.values[column * old.n_rows + row] = *value;
-                }
+    /// Brings the axes into another order: the new one at `k` is the old one at `order[k]`.
+    pub fn reorder(&mut self, order: &[usize]) {
+        self.axes = order.iter().map(|k| self.axes[*k].clone()).collect();
+        self.labels = order.iter().map(|k| Arc::clone(&self.labels[*k])).collect();
+        match &mut self.data {
+            SlotData::Matrix { values } if *order == [1, 0] => {
+                let old = values.to_dense();
+                let turned = reordered(&old.values, &[old.n_rows, old.n_cols], order);
+                *values = Matrix::Dense(Dense { n_rows: old.n_cols, n_cols: old.n_rows, values: turned });
             }
-            *values = Matrix::Dense(new);
+            SlotData::Array { shape, values } => {
+                *values = reordered(values, shape, order);
+                *shape = order.iter().map(|k| shape[*k]).collect();
+            }
+            _ => {}
         }
     }
+}
+
+/// An array's elements at the given places along an axis.
+pub(super) fn taken(values: &[f32], shape: &[usize], axis: usize, places: &[usize]) -> Vec<f32> {
+    let (n, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let block = |k: usize, p: usize| &values[(k * n + p) * inner..][..inner];
+    let n_outer: usize = shape[..axis].iter().product();
+    (0..n_outer).flat_map(|k| places.iter().flat_map(move |p| block(k, *p)).copied()).collect()
+}
+
+/// An array with its axes in another order: the new one at `k` is the old one at `order[k]`.
+pub(super) fn reordered(values: &[f32], shape: &[usize], order: &[usize]) -> Vec<f32> {
+    let stride = |k: usize| shape[k + 1..].iter().product::<usize>();
+    let place = |flat: usize| {
+        let (mut rest, mut at) = (flat, 0);
+        for k in order.iter().rev() {
+            at += rest % shape[*k] * stride(*k);
+            rest /= shape[*k];
+        }
+        at
+    };
+    (0..values.len()).map(|i| values[place(i)]).collect()
 }
 
 fn codes_at(codes: &Codes, places: &[usize]) -> Codes {
@@ -102,5 +130,23 @@ fn rows_of(values: &Matrix, places: &[usize]) -> Matrix {
             out.n_rows = places.len();
             Matrix::Csr(out)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_cut_and_turned() {
+        let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
+        let turned = reordered(&values, &[2, 3, 4], &[2, 0, 1]);
+        // Element [c, a, b] of the turned is [a, b, c] of the old.
+        assert_eq!(turned[(3 * 2 + 1) * 3 + 2], values[(3 + 2) * 4 + 3]);
+        assert_eq!(reordered(&turned, &[4, 2, 3], &[1, 2, 0]), values);
+        assert_eq!(
+            taken(&values, &[2, 3, 4], 1, &[2, 0]),
+            [8, 9, 10, 11, 0, 1, 2, 3, 20, 21, 22, 23, 12, 13, 14, 15].map(|i| i as f32)
+        );
     }
 }

@@ -1,19 +1,24 @@
 //! Constants that are parameters of another trained model: `load ref : stereoscope_rna`, `--load ref=run.svim`.
 
-use super::Binds;
-use super::found::Found;
+use super::found::{Found, reordered, taken};
 use super::table::{in_support, wanted};
+use super::{Binds, Vocabularies};
 use crate::compiler::Compiled;
 use crate::registry::SlotData;
 use crate::saved;
 use crate::trained::Trained;
+use autodiff_runtime::Variables;
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{LoadInfo, Slot};
+use dsl::{LoadInfo, Lowered, Origin, Slot, VariableDim, VariableSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The constants of every loaded model, with the labels that it was trained with.
-pub(super) fn constants(compiled: &Compiled, binds: &Binds, errors: &mut Diagnostics) -> Vec<Found> {
+pub(super) fn constants(
+    compiled: &Compiled,
+    binds: &Binds,
+    errors: &mut Diagnostics,
+) -> (Vec<Found>, BTreeMap<String, LoadedModel>) {
     let loads = compiled.loads();
     for (name, _) in binds.loads().filter(|(name, _)| !loads.iter().any(|l| l.name == *name)) {
         let known = loads.iter().map(|l| l.name.as_str());
@@ -35,7 +40,133 @@ pub(super) fn constants(compiled: &Compiled, binds: &Binds, errors: &mut Diagnos
             Err(d) => errors.push((*d).at(slot.span, "declared here")),
         }
     }
-    all
+    let loaded = trained.into_iter().map(|(name, t)| (name.to_owned(), LoadedModel::of(t))).collect();
+    (all, loaded)
+}
+
+/// What a loaded model gives to one that starts where it ended.
+#[derive(Clone, Debug)]
+pub struct LoadedModel {
+    compiled: Compiled,
+    variables: Variables<f32>,
+    /// Axes and sizes of each variable.
+    dims: BTreeMap<String, Vec<String>>,
+    shapes: BTreeMap<String, Vec<usize>>,
+    vocabularies: Vocabularies,
+}
+
+impl LoadedModel {
+    fn of(t: Trained) -> Self {
+        Self {
+            compiled: t.model.compiled().clone(),
+            variables: t.state.variables,
+            dims: t.dims,
+            shapes: t.shapes,
+            vocabularies: t.vocabularies,
+        }
+    }
+
+    /// The stored values of a parameter, brought to the axes of a variable and to the labels along them.
+    fn values(
+        &self,
+        spec: &VariableSpec,
+        from: &Origin,
+        compiled: &Compiled,
+        here: &Vocabularies,
+    ) -> Result<Vec<f32>, Diagnostic> {
+        let (place, path) = (format!("{}.{}", from.load, from.path), &from.path);
+        let (Some(raw), Some(axes), Some(shape)) =
+            (self.variables.get(path), self.dims.get(path), self.shapes.get(path))
+        else {
+            let text = format!("`{place}`: the loaded model has no parameter `{path}`");
+            let d =
+                Diagnostic::new(Code::E0702, text).did_you_mean(path, self.dims.keys().map(String::as_str));
+            return Err(d.help("options such as `layers` must be set as they were when it was trained"));
+        };
+        if self.compiled.support_of(path) != compiled.support_of(&spec.name) {
+            let text = format!("`{place}` and `{}` have different supports", spec.name);
+            return Err(Diagnostic::new(Code::E0408, text));
+        }
+        let mut free: Vec<usize> = (0..axes.len()).collect();
+        let mut order = vec![];
+        for dim in &spec.dims {
+            let Some(at) = free.iter().position(|k| axes[*k] == dim.axis) else { break };
+            order.push(free.remove(at));
+        }
+        if order.len() != spec.dims.len() || !free.is_empty() {
+            let own: Vec<&str> = spec.dims.iter().map(|d| d.axis.as_str()).collect();
+            let text =
+                format!("`{place}` has axes [{}], `{}` [{}]", axes.join(", "), spec.name, own.join(", "));
+            return Err(Diagnostic::new(Code::E0308, text));
+        }
+        let mut values = reordered(raw, shape, &order);
+        let mut shape: Vec<usize> = order.iter().map(|k| shape[*k]).collect();
+        for (k, dim) in spec.dims.iter().enumerate() {
+            let places = places(&place, dim, labels_in(&self.vocabularies, &dim.axis, shape[k]), here)?;
+            values = taken(&values, &shape, k, &places);
+            shape[k] = places.len();
+        }
+        Ok(values)
+    }
+}
+
+/// Where the labels of an axis stand among those that the loaded model has along it.
+fn places(
+    place: &str,
+    dim: &VariableDim,
+    there: Vec<String>,
+    here: &Vocabularies,
+) -> Result<Vec<usize>, Diagnostic> {
+    let axis = &dim.axis;
+    let own = labels_in(here, axis, dim.size);
+    let numbered = |all: &[String]| all.iter().enumerate().all(|(i, l)| *l == i.to_string());
+    if numbered(&own) || numbered(&there) {
+        if own.len() == there.len() {
+            return Ok((0..own.len()).collect());
+        }
+        let text =
+            format!("axis `{axis}` has size {}, but `{place}` has {} along it", own.len(), there.len());
+        let help = format!("give it the size that it had there: --set {axis}={}", there.len());
+        return Err(Diagnostic::new(Code::E0308, text).help(help));
+    }
+    let at: BTreeMap<&str, usize> = there.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
+    let found: Vec<Option<usize>> = own.iter().map(|l| at.get(l.as_str()).copied()).collect();
+    match found.iter().position(Option::is_none) {
+        None => Ok(found.into_iter().flatten().collect()),
+        Some(lost) => {
+            let text = format!("`{place}` lacks label `{}` of axis `{axis}`", own[lost]);
+            Err(Diagnostic::new(Code::E0308, text))
+        }
+    }
+}
+
+/// Sets the variables of a graph that start at the parameters of loaded models; those that are there stay.
+///
+/// # Errors
+/// E0702 for a parameter that the loaded model lacks, E0308 for axes, sizes or labels that do not fit, E0408 for another
+/// support.
+pub(crate) fn start(
+    compiled: &Compiled,
+    lowered: &Lowered,
+    loaded: &BTreeMap<String, LoadedModel>,
+    here: &Vocabularies,
+    variables: &mut Variables<f32>,
+) -> Result<(), Diagnostics> {
+    let mut errors = Diagnostics::new();
+    for spec in lowered.variables.iter().filter(|s| variables.get(&s.name).is_none()).collect::<Vec<_>>() {
+        let Some((from, model)) = spec.from.as_ref().and_then(|f| Some((f, loaded.get(&f.load)?))) else {
+            continue;
+        };
+        match model.values(spec, from, compiled, here) {
+            Ok(values) => variables.set(&spec.name, values),
+            Err(d) => {
+                let loads = compiled.loads();
+                let span = loads.iter().find(|l| l.name == from.load).map(|l| l.span);
+                errors.push(span.map_or(d.clone(), |s| d.at(s, "loaded here")));
+            }
+        }
+    }
+    if errors.has_errors() { Err(errors) } else { Ok(()) }
 }
 
 /// Opens the model that is loaded under a name, which must be of the source that is expected.
@@ -77,7 +208,7 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
     };
     let axes = from.dims.get(&path).cloned().unwrap_or_default();
     let shape = from.shapes.get(&path).cloned().unwrap_or_default();
-    if axes.len() != slot.axes.len() || axes.len() > 2 {
+    if axes.len() != slot.axes.len() {
         let text =
             format!("`{place}` has axes [{}], `{}` [{}]", axes.join(", "), slot.name, slot.axes.join(", "));
         return Err(Box::new(Diagnostic::new(Code::E0308, text)));
@@ -87,7 +218,8 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
         let text = format!("`{place}` holds {bad}, which is not {}", wanted(slot.kind));
         return Err(Box::new(Diagnostic::new(Code::E0713, text)));
     }
-    let labels = axes.iter().zip(&shape).map(|(axis, n)| labels(from, axis, *n).into()).collect::<Vec<_>>();
+    let along = |(axis, n): (&String, &usize)| labels_in(&from.vocabularies, axis, *n).into();
+    let labels = axes.iter().zip(&shape).map(along).collect::<Vec<_>>();
     // By name where both have the names; else in the order they are stored in.
     let same = axes.iter().all(|a| slot.axes.contains(a));
     let named = if same { axes } else { slot.axes.clone() };
@@ -96,14 +228,14 @@ fn constant(slot: &Slot, from: &Trained) -> Result<Found, Box<Diagnostic>> {
             let dense = crate::anndata::Dense { n_rows: rows, n_cols: columns, values };
             SlotData::Matrix { values: crate::anndata::Matrix::Dense(dense) }
         }
+        [_, _, _, ..] => SlotData::Array { shape, values },
         _ => SlotData::Vector(values),
     };
     Ok(Found { slot: slot.name.clone(), place, file: None, axes: named, labels, data })
 }
 
-/// The labels that training had along an axis, or numbers.
-fn labels(from: &Trained, axis: &str, n: usize) -> Vec<String> {
-    let v = &from.vocabularies;
+/// The labels along an axis, or numbers.
+fn labels_in(v: &Vocabularies, axis: &str, n: usize) -> Vec<String> {
     let named = v.axes.get(axis).or_else(|| v.categories.get(axis)).filter(|l| l.len() == n);
     named.cloned().unwrap_or_else(|| (0..n).map(|i| i.to_string()).collect())
 }

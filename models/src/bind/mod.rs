@@ -12,6 +12,8 @@ mod specs;
 mod table;
 mod unify;
 
+pub use load::LoadedModel;
+pub(crate) use load::start;
 pub use request::{Binds, key_value};
 
 use crate::anndata::{AnnData, FieldPath};
@@ -54,6 +56,8 @@ pub struct BoundData {
     pub file: PathBuf,
     /// The data as they were opened.
     pub source: Option<AnnData>,
+    /// The trained models that were loaded, by the name under which the source loads them.
+    pub loaded: BTreeMap<String, LoadedModel>,
 }
 
 /// What is known of the fields before new data are looked at.
@@ -96,7 +100,9 @@ pub fn bind(
     let mut found = registered(compiled, adata, &specs, trained, &mut out, &mut errors);
     found.extend(elsewhere(compiled, adata, &specs, &mut errors));
     if trained.is_none() {
-        found.extend(load::constants(compiled, binds, &mut errors));
+        let (constants, loaded) = load::constants(compiled, binds, &mut errors);
+        found.extend(constants);
+        out.loaded = loaded;
     }
     if errors.has_errors() {
         // What follows from an error is not worth a warning.
@@ -152,12 +158,14 @@ pub(crate) struct Loaded {
     pub values: BTreeMap<String, Vec<f32>>,
     /// Labels along their axes.
     pub labels: BTreeMap<String, Vec<String>>,
+    /// The models themselves.
+    pub models: BTreeMap<String, LoadedModel>,
 }
 
 /// The constants of the trained models that `binds` gives.
 pub(crate) fn loaded(compiled: &Compiled, binds: &Binds) -> Result<Loaded, Diagnostics> {
     let mut errors = Diagnostics::new();
-    let mut found = load::constants(compiled, binds, &mut errors);
+    let (mut found, models) = load::constants(compiled, binds, &mut errors);
     let labels = unify::unify(compiled.axes(), compiled.slots(), &BTreeMap::new(), &mut found, &mut errors);
     if errors.has_errors() {
         return Err(errors);
@@ -170,7 +178,7 @@ pub(crate) fn loaded(compiled: &Compiled, binds: &Binds) -> Result<Loaded, Diagn
         out.whole(slot);
     }
     let labels = labels.into_iter().map(|(axis, all)| (axis, Arc::unwrap_or_clone(all))).collect();
-    Ok(Loaded { values: out.constants(compiled), labels })
+    Ok(Loaded { values: out.constants(compiled), labels, models })
 }
 
 /// What the registries of the modalities give.
@@ -309,6 +317,7 @@ impl BoundData {
                 }
                 FieldData::Reals(values)
             }
+            SlotData::Array { values, .. } => FieldData::Whole(values),
             SlotData::Codes(codes) => {
                 self.bound.sizes.insert(name.to_owned(), codes.labels.len());
                 self.data.labels.insert(name.to_owned(), codes.labels.clone());
@@ -497,9 +506,11 @@ impl BoundData {
 
 /// A field with its axes in the order in which a graph stores them.
 fn in_graph_order(mut f: Found, compiled: &Compiled) -> Found {
-    let rank = |a: &String| compiled.axes().iter().position(|x| x.name == *a);
-    if f.axes.len() == 2 && rank(&f.axes[0]) > rank(&f.axes[1]) {
-        f.transpose();
+    let rank = |k: &usize| compiled.axes().iter().position(|x| x.name == f.axes[*k]);
+    let mut order: Vec<usize> = (0..f.axes.len()).collect();
+    order.sort_by_key(rank);
+    if !order.is_sorted() {
+        f.reorder(&order);
     }
     f
 }

@@ -104,7 +104,8 @@ impl<'v> Converter<'v> {
             Shape::Unused | Shape::Stat => Ok(vec![]),
             _ if found.is_empty() => Ok(vec![]),
             Shape::Linear(first) => self.linear(name, shape, found, first.as_deref()),
-            Shape::Stacked(axis) => self.stacked(name, shape, &target.ours, axis),
+            Shape::Stacked(axes) => self.stacked(name, shape, &target.ours, axes),
+            Shape::Rows(axes) => self.rows(name, shape, &target.ours, axes),
             Shape::Same | Shape::Axes(_) => {
                 let spec = found[0];
                 let size: usize = spec.dims.iter().map(|d| d.size).product();
@@ -137,12 +138,12 @@ impl<'v> Converter<'v> {
         name: &str,
         shape: &[usize],
         ours: &[String],
-        axis: &str,
+        axes: &[String],
     ) -> Result<Vec<Part<'v>>, String> {
         let &[n_rows, width] = shape else { return Err(format!("`{name}` is not a table")) };
         let (mut out, mut row) = (vec![], 0);
         for spec in ours.iter().filter_map(|o| self.specs.iter().find(|s| s.name == *o)) {
-            let along = spec.dims.iter().position(|d| d.axis == axis);
+            let along = spec.dims.iter().position(|d| axes.contains(&d.axis));
             let total: usize = spec.dims.iter().map(|d| d.size).product();
             let inner: usize = along.map_or(1, |k| spec.dims[k + 1..].iter().map(|d| d.size).product());
             let n = along.map_or(1, |k| spec.dims[k].size);
@@ -158,6 +159,40 @@ impl<'v> Converter<'v> {
             row += n;
         }
         if row != n_rows && !out.is_empty() {
+            return Err(format!("`{name}` has {n_rows} rows, but this model has {row}"));
+        }
+        Ok(out)
+    }
+
+    /// Outputs in order: those of each of ours, whose own order is that of the named axes.
+    fn rows(
+        &self,
+        name: &str,
+        shape: &[usize],
+        ours: &[String],
+        axes: &[String],
+    ) -> Result<Vec<Part<'v>>, String> {
+        let [n_rows, rest @ ..] = shape else { return Err(format!("`{name}` is a single number")) };
+        let width: usize = rest.iter().product();
+        let (mut out, mut row) = (vec![], 0);
+        for spec in ours.iter().filter_map(|o| self.specs.iter().find(|s| s.name == *o)) {
+            let is_in = |k: &usize| spec.dims[*k].role == DimRole::In;
+            let rank = |k: &usize| axes.iter().position(|a| *a == spec.dims[*k].axis).unwrap_or(axes.len());
+            let mut order: Vec<usize> = (0..spec.dims.len()).filter(|k| !is_in(k)).collect();
+            order.sort_by_key(rank);
+            let n: usize = order.iter().map(|k| spec.dims[*k].size).product();
+            let n_in: usize = spec.dims.iter().filter(|d| d.role == DimRole::In).map(|d| d.size).product();
+            if n_in != width || row + n > *n_rows {
+                return Err(format!("`{name}` has shape {shape:?}, which does not fit `{}`", spec.name));
+            }
+            order.extend((0..spec.dims.len()).filter(is_in));
+            out.push(Part {
+                spec,
+                from: reordered(spec, &order).into_iter().map(|i| row * width + i).collect(),
+            });
+            row += n;
+        }
+        if row != *n_rows && !out.is_empty() {
             return Err(format!("`{name}` has {n_rows} rows, but this model has {row}"));
         }
         Ok(out)
@@ -202,10 +237,15 @@ impl<'v> Converter<'v> {
 
 /// For each element of a variable its place in an array whose first axes are the named ones.
 fn permuted(spec: &VariableSpec, first: &[String]) -> Vec<usize> {
-    let sizes: Vec<usize> = spec.dims.iter().map(|d| d.size).collect();
     let rank = |k: &usize| first.iter().position(|f| *f == spec.dims[*k].axis).unwrap_or(first.len());
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    let mut order: Vec<usize> = (0..spec.dims.len()).collect();
     order.sort_by_key(rank);
+    reordered(spec, &order)
+}
+
+/// For each element of a variable its place in an array that has its axes in this order.
+fn reordered(spec: &VariableSpec, order: &[usize]) -> Vec<usize> {
+    let sizes: Vec<usize> = spec.dims.iter().map(|d| d.size).collect();
     let place = |flat: usize| {
         let mut at = vec![0; sizes.len()];
         let mut rest = flat;
@@ -253,6 +293,7 @@ mod tests {
             name: name.into(),
             dims: dims.collect(),
             init: Init::Constant(0.0),
+            from: None,
             kind: VariableKind::Trained,
         }
     }
@@ -281,6 +322,31 @@ mod tests {
         assert_eq!(converter.export("scale", &[4, 3], &value).unwrap().unwrap(), scale);
         assert_eq!(converter.export("V", &[4, 2], &value).unwrap().unwrap(), v);
         assert!(converter.export("V", &[5, 2], &value).is_err());
+    }
+
+    #[test]
+    fn outputs_of_several_maps_are_shared_out_in_their_own_order() {
+        use DimRole::{In, Out, Own};
+        let specs = [
+            spec("a", &[("type", 2, Own), ("latent", 2, Out), ("mode", 1, Own), ("hidden", 2, In)]),
+            spec("b", &[("type", 2, Out), ("hidden", 2, In)]),
+            spec("c", &[("type", 2, Out)]),
+        ];
+        let map = NameMap::parse("w -> a | b : rows mode, latent, type\nv -> c : rows type").unwrap();
+        let bound = Bound::default();
+        let converter = Converter::new(&map, &specs, &bound);
+        let w = Tensor { shape: vec![6, 2], values: (0..12).map(f64::from).collect() };
+        let v = Tensor { shape: vec![2], values: vec![7.0, 8.0] };
+        let reference = BTreeMap::from([("w".to_owned(), w.clone()), ("v".to_owned(), v)]);
+        let ours = converter.import::<f64>(&reference).unwrap().variables;
+        // Row latent * 2 + type of the reference; type is the first axis of ours.
+        assert_eq!(ours.get("a").unwrap(), [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
+        assert_eq!(ours.get("b").unwrap(), [8.0, 9.0, 10.0, 11.0]);
+        assert_eq!(ours.get("c").unwrap(), [7.0, 8.0]);
+        let value = |name: &str| ours.get(name).map(<[f64]>::to_vec);
+        assert_eq!(converter.export("w", &[6, 2], &value).unwrap().unwrap(), w);
+        assert!(converter.export("w", &[7, 2], &value).is_err());
+        assert!(converter.export("w", &[6, 3], &value).is_err());
     }
 
     #[test]

@@ -11,9 +11,12 @@ pub enum Shape {
     /// A weight `[out, in]`, its columns shared out to several of ours: the main input, then the input of this name if it
     /// says one, continuous covariates, categories.
     Linear(Option<String>),
-    /// Rows of a table shared out to several of ours, one after the other along its first axis, which has this name; one
-    /// without that axis takes one row.
-    Stacked(String),
+    /// Rows of a table shared out to several of ours, one after the other along its first axis, which has one of these
+    /// names in each of ours; one without such an axis takes one row.
+    Stacked(Vec<String>),
+    /// Outputs of a weight `[out, in]` or of a bias, shared out to several of ours, one after the other; among the output
+    /// axes of each these come first, in this order.
+    Rows(Vec<String>),
     /// An array whose first axes in the reference have these names, in this order; the others follow in ours.
     Axes(Vec<String>),
     /// A statistic of the data.
@@ -110,15 +113,21 @@ fn rule(line: &str) -> Option<Rule> {
         (_, "") => Shape::Same,
         (_, "linear") => Shape::Linear(None),
         (_, word) if word.starts_with("linear ") => Shape::Linear(Some(word["linear ".len()..].to_owned())),
-        (_, word) if word.starts_with("stacked ") => Shape::Stacked(word["stacked ".len()..].to_owned()),
+        (_, word) if word.starts_with("stacked ") => Shape::Stacked(list(&word["stacked ".len()..])),
+        (_, word) if word.starts_with("rows ") => Shape::Rows(list(&word["rows ".len()..])),
         (_, "stat") => Shape::Stat,
         (_, word) => {
             let names = word.strip_prefix("axis ").or_else(|| word.strip_prefix("axes "))?;
-            Shape::Axes(names.split(',').map(|n| n.trim().to_owned()).collect())
+            Shape::Axes(list(names))
         }
     };
     let ours = ours.split(" | ").map(|name| name.trim().to_owned()).collect();
     Some(Rule { reference: reference.trim().to_owned(), ours, shape })
+}
+
+/// Names between commas.
+fn list(names: &str) -> Vec<String> {
+    names.split(',').map(|n| n.trim().to_owned()).collect()
 }
 
 /// The number that `{i}` stands for (empty if the pattern has none), if the name fits.

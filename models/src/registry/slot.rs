@@ -117,6 +117,13 @@ pub enum SlotData {
     },
     /// A matrix of cells by genes that stays on the disk.
     Rows(DiskRows),
+    /// Numbers along three or more axes, row-major; never with a row for each cell.
+    Array {
+        /// Sizes along the axes of the slot.
+        shape: Vec<usize>,
+        /// The values.
+        values: Vec<f32>,
+    },
     /// Labels.
     Codes(Codes),
     /// One number per row; NaN where missing and the slot says so.

@@ -32,6 +32,8 @@ pub struct Given {
     pub data: Dataset,
     /// Labels of axes that loaded models name.
     pub labels: BTreeMap<String, Vec<String>>,
+    /// The loaded models.
+    pub loaded: BTreeMap<String, bind::LoadedModel>,
 }
 
 impl Given {
@@ -47,6 +49,7 @@ impl Given {
             bound: Bound { n_rows: n, ..Bound::default() },
             data: Dataset { n_rows: n, ..Dataset::default() },
             labels: loaded.labels,
+            loaded: loaded.models,
         };
         given.sizes(model, options);
         for (slot, values) in loaded.values {

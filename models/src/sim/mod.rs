@@ -4,7 +4,7 @@ mod files;
 mod given;
 
 use crate::batch::{Gatherer, cut, for_each_minibatch};
-use crate::bind::Binds;
+use crate::bind::{Binds, Vocabularies, start};
 use crate::dataset::FieldData;
 use crate::engine::{Engine, Prepared, lower, run_error};
 use crate::error::{Error, request};
@@ -112,6 +112,9 @@ pub fn draw(model: &Model, options: &SimOptions, engine: &Engine) -> Result<Draw
     for range in &ranges {
         if let Entry::Vacant(free) = programs.entry(range.len()) {
             let prepared = engine.prepare(model, &given.bound, &wanted(range.len()), None)?;
+            let here = Vocabularies { axes: given.labels.clone(), ..Vocabularies::default() };
+            start(model.compiled(), &prepared.lowered, &given.loaded, &here, &mut variables)
+                .map_err(|d| Error::new(model.sources(), d))?;
             add_missing(&prepared.lowered, options.seed, &mut variables);
             free.insert(prepared);
         }

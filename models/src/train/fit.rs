@@ -4,9 +4,9 @@ use super::progress::{Ending, Plan, Progress, Silent};
 use super::schedule::{Patience, default_epochs};
 use super::session::Session;
 use crate::batch::{Gatherer, Minibatch, Split, cut, split};
-use crate::bind::BoundData;
+use crate::bind::{BoundData, start};
 use crate::dataset::Dataset;
-use crate::engine::{BackendKind, Engine, run_error};
+use crate::engine::{BackendKind, Engine, lower, run_error};
 use crate::error::{Error, request};
 use crate::init::add_missing;
 use crate::model::Model;
@@ -101,6 +101,7 @@ impl Fit {
             settings,
         };
         trained.bound.n_rows = split_of(&trained)?.train.len();
+        start_where_loaded(&mut trained, &data)?;
         trained.stats = compute_stats(&engine, &trained.model, &trained.bound, &data.data, trained.seed)?;
         Ok(Fit { trained, data, engine, ending: None })
     }
@@ -192,6 +193,22 @@ impl Fit {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         saved::save(&self.trained, path.as_ref())
     }
+}
+
+/// Parameters that start at those of loaded models.
+fn start_where_loaded(trained: &mut Trained, data: &BoundData) -> Result<(), Error> {
+    if data.loaded.is_empty() {
+        return Ok(());
+    }
+    let (model, variables) = (&trained.model, &mut trained.state.variables);
+    let names = model.compiled().outputs().iter().map(|o| o.name.clone()).collect();
+    let outputs = (Purpose::Outputs { names, given: vec![] }, Mode::Evaluate);
+    for (purpose, mode) in [(Purpose::Objective, Mode::Train), outputs] {
+        let lowered = lower(model, &trained.bound, &Request { purpose, mode, n_batch: 2 })?;
+        start(model.compiled(), &lowered, &data.loaded, &trained.vocabularies, variables)
+            .map_err(|d| Error::new(model.sources(), d))?;
+    }
+    Ok(())
 }
 
 /// The `stat`s of a model over all cells of a data set; none when it has none.

@@ -84,10 +84,10 @@ impl Lowerer<'_> {
         }
     }
 
-    /// The axes that all variables of a map have: its output, and the one along which it differs.
+    /// The axes that all variables of a map have: its output, and those along which it differs.
     fn own_dims(&self, l: &Linear) -> Vec<(AxisId, DimRole)> {
-        let each = l.each.map(|a| (self.axis(a), DimRole::Own));
-        each.into_iter().chain(l.out.map(|a| (self.axis(a), DimRole::Out))).collect()
+        let each = l.each.iter().map(|a| (self.axis(*a), DimRole::Own));
+        each.chain(l.out.map(|a| (self.axis(a), DimRole::Out))).collect()
     }
 
     /// The columns that an input or condition contributes; a category with one label contributes none.

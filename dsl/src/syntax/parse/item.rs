@@ -248,10 +248,11 @@ enum NetPart {
     Return(Expr, Span),
 }
 
-/// `name "(" [ formals ] ")" "{" { define } "return" expr "}"`.
+/// `name "(" [ formals ] ")" [ "from" path ] "{" { define } "return" expr "}"`.
 fn net(i: Tokens<'_>, is_override: bool) -> Res<'_, ItemKind> {
     let (i, declared) = name(role::NAME)(i)?;
-    let (opening, formals) = formals(i)?;
+    let (i, formals) = formals(i)?;
+    let (opening, from) = if i.is_word(Keyword::From) { path.map(Some).parse(i.next())? } else { (i, None) };
     // A part that failed has been reported; a missing `return` is then not worth a second message.
     let failed = std::cell::Cell::new(false);
     let (i, parts) = block(opening, &NET, net_part, |_| {
@@ -275,7 +276,7 @@ fn net(i: Tokens<'_>, is_override: bool) -> Res<'_, ItemKind> {
         }
         Expr { kind: ExprKind::Error, span: declared.span }
     });
-    Ok((i, ItemKind::Net(Net { is_override, name: declared, formals, body, returns })))
+    Ok((i, ItemKind::Net(Net { is_override, name: declared, formals, from, body, returns })))
 }
 
 fn after_return(span: Span) -> crate::diagnostic::Diagnostic {

@@ -10,14 +10,16 @@ use distributions::Support;
 
 impl Checker<'_> {
     pub(super) fn linear_call(&mut self, l: Layered<'_>, scope: &Scope) -> Option<ExprId> {
+        // Of several output axes, the map is another one for each element of all but the last.
+        let (out, apart) = l.out.split_last().map_or((None, &[][..]), |(last, rest)| (Some(*last), rest));
         let map = Linear {
             path: l.path.clone(),
-            out: l.out.first().copied(),
+            out,
             inputs: l.inputs.clone(),
             conditions: l.conditions.clone(),
             plates: scope.plates.clone(),
             over: l.over.clone(),
-            each: l.options.each,
+            each: l.options.each.into_iter().chain(apart.iter().copied()).collect(),
             bias: l.options.bias,
             first: true,
             init: l.options.init,
@@ -37,16 +39,19 @@ impl Checker<'_> {
         }
         for id in &map.conditions {
             self.check_condition(*id, scope)?;
-            axes.extend(self.ty(*id).axes.iter().filter(|a| scope.plates.contains(a)));
+            let kept = self.ty(*id).axes.iter().filter(|a| scope.plates.contains(a)).copied();
+            axes.extend(kept.collect::<Vec<_>>());
         }
-        if let Some(a) = map.each.or(map.out).filter(|_| map.each == map.out && map.out.is_some()) {
+        let given = |a: &AxisNo| axes.contains(a) || map.each.iter().filter(|e| *e == a).count() > 0;
+        if let Some(a) = map.out.filter(given) {
             return self.twice(a, l);
         }
-        if let Some(a) = map.out.filter(|a| axes.contains(a)) {
-            return self.twice(a, l);
-        }
-        if let Some(a) = map.each.filter(|a| map.over.contains(a)) {
-            return self.twice(a, l);
+        let repeated = |(i, a): &(usize, &AxisNo)| {
+            let bracketed = l.out.contains(a) && axes.contains(a);
+            bracketed || map.over.contains(a) || map.each[..*i].contains(a)
+        };
+        if let Some((_, a)) = map.each.iter().enumerate().find(repeated) {
+            return self.twice(*a, l);
         }
         axes.extend(map.each.iter().chain(&map.out));
         let t = Ty::new(axes, Support::Real);
@@ -107,7 +112,7 @@ impl Checker<'_> {
 
     pub(super) fn mlp_call(&mut self, l: Layered<'_>, scope: &Scope) -> Option<ExprId> {
         let (inputs, over) = (l.inputs.clone(), l.over.clone());
-        self.mlp(&l, inputs, over, l.options.each, scope)
+        self.mlp(&l, inputs, over, l.options.each.into_iter().collect(), scope)
     }
 
     /// Layers of linear map, norms, non-linearity, residual sum and dropout.
@@ -116,7 +121,7 @@ impl Checker<'_> {
         l: &Layered<'_>,
         mut h: Vec<ExprId>,
         mut over: Vec<AxisNo>,
-        each: Option<AxisNo>,
+        each: Vec<AxisNo>,
         scope: &Scope,
     ) -> Option<ExprId> {
         let (o, out) = (&l.options, *l.out.first()?);
@@ -130,7 +135,7 @@ impl Checker<'_> {
                 conditions,
                 plates: scope.plates.clone(),
                 over: over.clone(),
-                each,
+                each: each.clone(),
                 bias: o.bias,
                 first: k == 0,
                 init: o.init,
@@ -216,7 +221,7 @@ impl Checker<'_> {
         let axes = self.ty(input).axes.iter().copied().chain([split]).collect();
         let layer = Layer::Split { path, arg: input, axis, split };
         let blocks = self.push(ExprKind::Layer(layer), Ty::new(axes, Support::Real), l.span);
-        let each = (!l.options.share).then_some(split);
+        let each = if l.options.share { vec![] } else { vec![split] };
         self.mlp(&l, vec![blocks], vec![axis], each, scope)
     }
 

@@ -167,7 +167,8 @@ impl Checker<'_> {
         scope: &mut Scope,
     ) -> Option<Vec<AxisNo>> {
         let (least, most) = match name.text.as_str() {
-            "linear" | "attention" => (0, 1),
+            "linear" => (0, usize::MAX),
+            "attention" => (0, 1),
             "conv" | "conv_tower" => (2, 2),
             "batchnorm" | "layernorm" | "dropout" => (0, 0),
             _ => (1, 1),
@@ -183,6 +184,7 @@ impl Checker<'_> {
                 let what = match most {
                     0 => format!("`{}` has no output axis", name.text),
                     1 => "a layer has one output axis".to_owned(),
+                    usize::MAX => "an output axis stands twice".to_owned(),
                     _ => format!("`{}` has two output axes, channels and positions", name.text),
                 };
                 self.report(Code::E0302, what, index.span, "one too many");

@@ -6,6 +6,7 @@ mod autozi;
 mod cellassign;
 mod condscvi;
 mod contrastivevi;
+mod destvi;
 mod linear_scvi;
 mod methylvi;
 mod multivi;
@@ -102,6 +103,7 @@ pub const FAMILIES: &[Family] = &[
     cellassign::FAMILY,
     condscvi::FAMILY,
     contrastivevi::FAMILY,
+    destvi::FAMILY,
     linear_scvi::FAMILY,
     methylvi::FAMILY,
     multivi::FAMILY,
