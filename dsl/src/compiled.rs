@@ -169,6 +169,26 @@ pub struct TrainSettings {
     pub reduce_total: bool,
     /// Parameter paths (or prefixes of them) that are not trained.
     pub freeze: Vec<String>,
+    /// Bounds that parameters are put back into after every step.
+    pub bounds: Vec<PathBound>,
+}
+
+/// A bound of a parameter, or of all below a path: what a step has moved beyond it is set to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathBound {
+    /// The path.
+    pub path: String,
+    /// Whether it is the least value, or the largest.
+    pub least: bool,
+    /// The bound as values are stored: before the map to a support.
+    pub stored: f64,
+}
+
+impl PathBound {
+    /// Whether it is one of a parameter of that name.
+    pub fn holds_for(&self, name: &str) -> bool {
+        name.strip_prefix(self.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
 }
 
 /// A stream of rows whose label is known: means over the rows `where observed(field)` see minibatches of it, as large as
@@ -201,6 +221,7 @@ impl Default for TrainSettings {
             full_batch: false,
             reduce_total: false,
             freeze: vec![],
+            bounds: vec![],
         }
     }
 }

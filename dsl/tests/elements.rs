@@ -5,7 +5,7 @@ mod common;
 use common::{World, bound, compiled, request, same};
 use dsl::{Compiled, Mode, Purpose};
 
-const PROGRAM: &str = "
+const PROGRAM: &str = r#"
 dim cell, gene
 dim latent = 3, hidden = 4, mode = 2
 data {
@@ -40,9 +40,10 @@ output {
   term       = logp(x)
   parts      = logp(Normal(mean = centre, scale = s), log1p(x))
   table      = tables(mean(z))
+  array      = stored("decoder.linear.weight") + 0 * stored("decoder.mlp.0.linear.bias")
   step       = select(training, 1, 2) * sum(select(training, d, x) over gene)
 }
-";
+"#;
 
 fn world(c: &Compiled) -> World<'_> {
     World { model: c, bound: bound(c, 4, true), canonical: same, epoch: 0.0, step: 1 }
@@ -130,6 +131,46 @@ fn what_training_leaves_out_is_not_in_the_graph() {
         .map(|r| (0..w.bound.sizes["gene"]).map(|g| w.slot_value("x", &[*r, g])).sum::<f64>() * 2.0)
         .collect();
     assert_eq!(output(&w, "step", Mode::Evaluate), counts);
+}
+
+#[test]
+fn arrays_of_layers_are_values() {
+    let c = compiled(PROGRAM, &[]);
+    let w = world(&c);
+    let purpose = || Purpose::Outputs { names: vec!["array".into()], given: vec![] };
+    let l = c.lower(&w.bound, &request(purpose(), Mode::Evaluate, 3)).expect("lowers");
+    let values = w.parameters(&l);
+    let found = w.run_at(&l, &[0, 1, 3], &values).remove("array").expect("the output");
+    assert_eq!(found, values["decoder.linear.weight"]);
+    // They are the net's own, not another array of the same name.
+    let dims = |l: &dsl::Lowered| {
+        l.variables.iter().find(|v| v.name == "decoder.linear.weight").expect("one").dims.clone()
+    };
+    let whole = c.lower(&w.bound, &request(Purpose::Objective, Mode::Evaluate, 3)).expect("lowers");
+    assert_eq!(dims(&l), dims(&whole));
+    for (wrong, said) in [("decoder.liner.weight", "decoder.linear.weight"), ("theta", "no layer has")] {
+        let text = PROGRAM.replace("\"decoder.linear.weight\"", &format!("\"{wrong}\""));
+        let (none, diagnostics, sources) = common::compile_with(&text, &[]);
+        let shown = dsl::diagnostic::render(&sources, &diagnostics, false);
+        assert!(none.is_none() && shown.contains("E0201") && shown.contains(said), "{shown}");
+    }
+}
+
+#[test]
+fn bounds_are_said_in_the_support() {
+    let bounds = "train { least s = 0.5  most centre = 2  least decoder.linear = 0 }";
+    let c = compiled(&format!("{PROGRAM}{bounds}"), &[]);
+    let found: Vec<(String, bool, f64)> =
+        c.train().bounds.iter().map(|b| (b.path.clone(), b.least, b.stored)).collect();
+    let wanted = [("s", true, 0.5_f64.ln()), ("centre", false, 2.0), ("decoder.linear", true, 0.0)];
+    assert_eq!(found, wanted.map(|(p, l, x)| (p.to_owned(), l, x)));
+    assert!(c.train().bounds[2].holds_for("decoder.linear.weight.batch"));
+    assert!(!c.train().bounds[2].holds_for("decoder.linear2.weight"));
+    for (wrong, code) in [("least s = 0", "E0413"), ("least q = 1", "E0206"), ("most s = high", "E0206")] {
+        let (_, diagnostics, sources) = common::compile_with(&format!("{PROGRAM}train {{ {wrong} }}"), &[]);
+        let shown = dsl::diagnostic::render(&sources, &diagnostics, false);
+        assert!(shown.contains(code), "{wrong}: {shown}");
+    }
 }
 
 #[test]

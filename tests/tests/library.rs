@@ -69,6 +69,11 @@ fn markers_assign_simulated_cells() {
     let (found, truth) = (labels(&out, "cellassign_type"), labels(&out, "cell_type"));
     let right = found.iter().zip(&truth).filter(|(a, b)| a == b).count();
     assert!(right as f64 > 0.95 * truth.len() as f64, "{right} of {}", truth.len());
+    // A rise starts anywhere from −2 to 2 and is at least log 2 after every step.
+    let model = svi::saved::load(folder.path().join("out.svim")).expect("the trained model");
+    let rises = model.state.variables.get("delta").expect("the rises");
+    let least = std::f32::consts::LN_2;
+    assert!(rises.iter().all(|d| *d >= least) && rises.iter().any(|d| *d > least + 0.1), "{rises:?}");
 }
 
 #[test]

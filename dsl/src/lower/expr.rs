@@ -4,7 +4,7 @@ use super::{FieldValue, Lowerer};
 use crate::compiled::{
     DimRole, FeedSpec, Init, Origin, Purpose, SlotKind, VariableDim, VariableKind, VariableSpec,
 };
-use crate::model::{AxisNo, ExprId, ExprKind, FieldNo, Layer, Reduction, SiteNo};
+use crate::model::{AxisNo, DistExpr, ExprId, ExprKind, FieldNo, Layer, Reduction, SiteNo, StoredDecl};
 use autodiff_runtime::graph::Dtype;
 use autodiff_runtime::{Axes, AxisId, Elem, NodeId, ReduceKind};
 use distributions::Support;
@@ -62,6 +62,13 @@ impl Lowerer<'_> {
         let e = self.m.expr(id).clone();
         let node = match e.kind {
             ExprKind::Const(c) => self.g.constant(c),
+            ref leaf @ (ExprKind::Ramp { .. }
+            | ExprKind::Place(_)
+            | ExprKind::Size(_)
+            | ExprKind::Labels(_)
+            | ExprKind::Training
+            | ExprKind::RowScale) => self.of_request(leaf),
+            ExprKind::Stored(s) => self.stored(&s),
             ExprKind::Field(f) => self.field_value(f),
             ExprKind::Known(f) => self.known(f).unwrap_or_else(|| self.g.constant(1.0)),
             ExprKind::Within(a) => self.positions(a),
@@ -97,7 +104,6 @@ impl Lowerer<'_> {
             ExprKind::Host(call) => self.host(&call, e.span),
             ExprKind::OneHot(x, axis) => self.label_hot(x, axis, e.span),
             ExprKind::Layer(layer) => self.layer(&layer, e.span),
-            ExprKind::Ramp { from, to, epochs } => self.ramp(from, to, epochs),
             ExprKind::GuideMean(s) => self.guide_mean(s),
             ExprKind::GuideVar(s) => self.guide_var(s),
             ExprKind::Average(x) => {
@@ -114,34 +120,13 @@ impl Lowerer<'_> {
                     l.expect(x)
                 }),
             ExprKind::OfLabelled(x) => self.expr(x),
-            ExprKind::Place(a) => {
-                let places = self.g.iota(self.axis(a));
-                self.g.to_real(places)
-            }
-            ExprKind::Size(a) => {
-                let n = self.g.size(self.axis(a));
-                self.g.constant(n as f64)
-            }
             ExprKind::ArgMax(x, a) => {
                 let (x, a) = (self.expr(x), self.axis(a));
                 let x = self.along(x, a);
                 self.g.reduce(ReduceKind::ArgMax, x, a)
             }
             ExprKind::Draw(no) => self.noise(no),
-            ExprKind::Labels(a) => self.g.iota(self.axis(a)),
-            ExprKind::Training => {
-                let training = f64::from(u8::from(self.training()));
-                self.g.constant(training)
-            }
-            ExprKind::Density(dist, at) => {
-                let (law, at) = (self.law(&dist), self.expr(at));
-                self.at(e.span);
-                law.dist.log_prob(&mut self.g, at.into())
-            }
-            ExprKind::RowScale => {
-                let (n, b) = (self.bound.n_rows.max(1) as f64, self.request.n_batch.max(1) as f64);
-                self.g.constant(n / b)
-            }
+            ExprKind::Density(dist, at) => self.density_at(&dist, at),
             ExprKind::OfSite(word, s) => self.of_site(word, s),
             ExprKind::Given { body, held } => {
                 let held: Vec<_> = held.into_iter().map(|(what, v)| (what, self.expr(v))).collect();
@@ -150,6 +135,33 @@ impl Lowerer<'_> {
         };
         self.at(e.span);
         node
+    }
+
+    fn stored(&mut self, s: &StoredDecl) -> NodeId {
+        let dims: Vec<_> = s.dims.iter().map(|(a, role)| (self.axis(*a), *role)).collect();
+        self.variable(&s.path, &dims, Init::Constant(0.0), s.kind)
+    }
+
+    fn density_at(&mut self, dist: &DistExpr, at: ExprId) -> NodeId {
+        let (law, at) = (self.law(dist), self.expr(at));
+        self.at(dist.span);
+        law.dist.log_prob(&mut self.g, at.into())
+    }
+
+    /// What the request, the sizes and the epoch alone say.
+    fn of_request(&mut self, kind: &ExprKind) -> NodeId {
+        let value = match kind {
+            ExprKind::Ramp { from, to, epochs } => return self.ramp(*from, *to, *epochs),
+            ExprKind::Labels(a) => return self.g.iota(self.axis(*a)),
+            ExprKind::Place(a) => {
+                let places = self.g.iota(self.axis(*a));
+                return self.g.to_real(places);
+            }
+            ExprKind::Size(a) => self.g.size(self.axis(*a)) as f64,
+            ExprKind::RowScale => self.bound.n_rows.max(1) as f64 / self.request.n_batch.max(1) as f64,
+            _ => f64::from(u8::from(self.training())),
+        };
+        self.g.constant(value)
     }
 
     /// What `select(training, …, …)` chooses: the other one is left out of the graph.

@@ -128,6 +128,8 @@ pub enum ExprKind {
     Labels(AxisNo),
     /// Whether this is a step of training.
     Training,
+    /// An array of a layer, as it is stored.
+    Stored(Box<StoredDecl>),
     /// The log density of a distribution at a value, element by element.
     Density(Box<DistExpr>, ExprId),
     /// A value of a `draw` statement: noise that nothing infers.
@@ -143,6 +145,17 @@ pub enum ExprKind {
         /// What is held, and at what.
         held: Vec<(Held, ExprId)>,
     },
+}
+
+/// An array of a layer.
+#[derive(Clone, Debug)]
+pub struct StoredDecl {
+    /// Its path.
+    pub path: String,
+    /// Its axes, each with its part.
+    pub dims: Vec<(AxisNo, crate::compiled::DimRole)>,
+    /// What becomes of it in training.
+    pub kind: crate::compiled::VariableKind,
 }
 
 /// A call of a host's primitive.

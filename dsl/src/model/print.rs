@@ -211,6 +211,7 @@ impl<'a> Printer<'a> {
             ExprKind::Place(a) => format!("place({})", self.m.axis_name(*a)),
             ExprKind::Labels(a) => format!("labels({})", self.m.axis_name(*a)),
             ExprKind::Training => "training".into(),
+            ExprKind::Stored(s) => format!("stored({:?})", s.path),
             ExprKind::Density(d, x) => format!("logp({}, {})", self.dist(d), self.text(*x)),
             ExprKind::ArgMax(x, a) => format!("argmax({} over {})", self.text(*x), self.m.axis_name(*a)),
             ExprKind::Draw(i) => format!("draw {}", self.m.draws[*i].name),

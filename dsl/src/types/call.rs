@@ -53,9 +53,10 @@ pub(super) const REDUCTIONS: [(&str, Reduction); 7] = [
 ];
 
 /// Other words that are called.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 24] = [
     "softmax", "clamp", "select", "stop", "ramp", "E", "pow", "fill", "observed", "argmax", "argmin", "prob",
     "sample", "logp", "logq", "kl", "uniform", "linspace", "cosine", "Mixture", "onehot", "size", "labels",
+    "stored",
 ];
 
 /// Words that are called in one place only, and what to say elsewhere.
@@ -150,6 +151,7 @@ impl Checker<'_> {
             "uniform" => self.uniform(call, span, scope),
             "size" => self.size(call, span, scope),
             "labels" => self.labels(call, span, scope),
+            "stored" => self.stored(call, span, scope),
             "linspace" => self.linspace(call, span, scope),
             "cosine" => self.cosine(call, span, scope),
             "Mixture" => self.mixture(call, span, scope),

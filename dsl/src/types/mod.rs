@@ -21,6 +21,7 @@ mod objective;
 mod reduce;
 mod replace;
 mod stmt;
+mod stored;
 mod subset;
 pub mod train;
 mod treat;

@@ -1,14 +1,14 @@
 //! The `train` block.
 
 use super::is_name;
-use crate::compiled::{Labelled, TrainSettings};
+use crate::compiled::{Labelled, PathBound, TrainSettings};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::resolve::{Program, Static, StaticEnv};
+use crate::resolve::{GuideDef, Program, Static, StaticEnv};
 use crate::source::Span;
 use crate::syntax::ast;
 
 /// Keys of the `train` block.
-pub const KEYS: [&str; 18] = [
+pub const KEYS: [&str; 20] = [
     "epochs",
     "batch_size",
     "optimiser",
@@ -27,6 +27,8 @@ pub const KEYS: [&str; 18] = [
     "stratify",
     "pair",
     "freeze",
+    "least",
+    "most",
 ];
 
 /// Every draw holds activations of its own.
@@ -55,6 +57,10 @@ pub(super) fn settings(
             freeze(&mut out, program, s, diags);
             continue;
         }
+        if s.key.text == "least" || s.key.text == "most" {
+            bound(&mut out, program, s, diags);
+            continue;
+        }
         if s.key.text == "labelled" {
             labelled(&mut out, program, s, diags);
             continue;
@@ -75,6 +81,7 @@ pub(super) fn settings(
     for (name, text) in sets.iter().filter(|s| is_key(&s.0) && !program.options.contains_key(&s.0)) {
         let example = match name.as_str() {
             "freeze" => Some("freeze decoder = true"),
+            "least" | "most" => Some("least delta = 0"),
             "stratify" => Some("stratify batch = true"),
             "pair" => Some("pair spot = true"),
             "labelled" => Some("labelled label = true"),
@@ -155,20 +162,65 @@ fn about(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &m
     *slot = on.then(|| name.text.clone());
 }
 
-/// A parameter path, or the beginning of one.
-fn freeze(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+/// The path of a parameter, or the beginning of one, that a setting is about; a point estimate is one, too.
+fn parameter<'p>(
+    program: &Program,
+    s: &'p ast::Setting,
+    example: &str,
+    diags: &mut Diagnostics,
+) -> Option<&'p ast::Path> {
+    let key = &s.key.text;
     let Some(path) = &s.target else {
-        let d = Diagnostic::new(Code::E0206, "`freeze` needs the path of a parameter").at(s.span, "");
-        return diags.push(d.help("write `freeze decoder = true`"));
+        let d = Diagnostic::new(Code::E0206, format!("`{key}` needs the path of a parameter")).at(s.span, "");
+        diags.push(d.help(format!("write `{example}`")));
+        return None;
     };
     let nets = program.nets.iter().map(|n| n.name.text.as_str());
-    let known: Vec<&str> = nets.chain(program.params.iter().map(|p| p.name.text.as_str())).collect();
-    let Some(first) = path.parts.first() else { return };
+    let params = program.params.iter().map(|p| p.name.text.as_str());
+    let points = program.guide.iter().filter_map(|g| match &g.stmt {
+        GuideDef::Treat(t)
+            if matches!(&t.how, ast::Treatment::Strategy { strategy: ast::Strategy::Point, .. }) =>
+        {
+            Some(t.name.text.as_str())
+        }
+        _ => None,
+    });
+    let known: Vec<&str> = nets.chain(params).chain(points).collect();
+    let first = path.parts.first()?;
     if !known.contains(&first.text.as_str()) {
-        let d =
-            Diagnostic::new(Code::E0206, format!("no net or parameter called `{}` to freeze", first.text));
-        return diags.push(d.at(first.span, "").did_you_mean(&first.text, known.iter().copied()));
+        let d = Diagnostic::new(Code::E0206, format!("`{key}`: no net or parameter called `{}`", first.text));
+        diags.push(d.at(first.span, "").did_you_mean(&first.text, known.iter().copied()));
+        return None;
     }
+    Some(path)
+}
+
+/// `least PATH = x` and `most PATH = x`, in the parameter's support.
+fn bound(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+    let Some(path) = parameter(program, s, "least delta = 0", diags) else { return };
+    let Some(Static::Number(x)) = StaticEnv(program).eval(&s.value) else {
+        let d = Diagnostic::new(Code::E0206, format!("`{}` needs a number", s.key.text));
+        return diags.push(d.at(s.value.span, ""));
+    };
+    let declared = program.params.iter().find(|p| path.parts.len() == 1 && p.name.text == path.parts[0].text);
+    let support = declared.and_then(|p| p.ty.as_ref()).map_or("real", |t| t.name.text.as_str());
+    let stored = match support {
+        "positive" | "nonneg" if x > 0.0 => x.ln(),
+        "unit" if x > 0.0 && x < 1.0 => (x / (1.0 - x)).ln(),
+        "positive" | "nonneg" | "unit" | "simplex" => {
+            let d = Diagnostic::new(Code::E0413, format!("{x} cannot bound a {support} parameter"));
+            return diags.push(d.at(s.value.span, ""));
+        }
+        _ => x,
+    };
+    let least = s.key.text == "least";
+    out.bounds.retain(|b| b.path != path.dotted() || b.least != least);
+    out.bounds.push(PathBound { path: path.dotted(), least, stored });
+}
+
+/// `freeze PATH = true`.
+fn freeze(out: &mut TrainSettings, program: &Program, s: &ast::Setting, diags: &mut Diagnostics) {
+    let Some(path) = parameter(program, s, "freeze decoder = true", diags) else { return };
     match StaticEnv(program).eval(&s.value) {
         Some(Static::Bool(true)) => out.freeze.push(path.dotted()),
         Some(Static::Bool(false)) => out.freeze.retain(|p| *p != path.dotted()),

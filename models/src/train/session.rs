@@ -13,9 +13,9 @@ use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
 use crate::error::Error;
 use crate::init::{add_missing, add_moments};
 use crate::trained::{TrainState, Trained};
-use autodiff_runtime::{Feed, StepKey};
+use autodiff_runtime::{Feed, StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic};
-use dsl::{Mode, Purpose, Request};
+use dsl::{Lowered, Mode, PathBound, Purpose, Request, VariableKind};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
@@ -252,11 +252,28 @@ fn train_step(
         .run(&mut state.variables, &feeds, key)
         .map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
     state.step += 1;
+    project(&trained.settings.bounds, &prepared.lowered, &mut state.variables);
     let loss = scalar(prepared, "loss");
     if !loss.is_finite() {
         return Err(not_finite(prepared, trained, batch, data));
     }
     Ok((loss, terms(prepared)))
+}
+
+/// Sets what has left its bounds to the nearest one.
+fn project(bounds: &[PathBound], lowered: &Lowered, variables: &mut Variables<f32>) {
+    if bounds.is_empty() {
+        return;
+    }
+    for spec in lowered.variables.iter().filter(|v| v.kind == VariableKind::Trained) {
+        let Some(slot) = variables.slot_of(&spec.name) else { continue };
+        for bound in bounds.iter().filter(|b| b.holds_for(&spec.name)) {
+            let x = bound.stored as f32;
+            for v in variables.slot_mut(slot) {
+                *v = if bound.least { v.max(x) } else { v.min(x) };
+            }
+        }
+    }
 }
 
 /// A pass of the objective over some cells without training.

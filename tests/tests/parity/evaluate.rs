@@ -37,7 +37,8 @@ pub fn check(case: &Case, route: Route) -> Outcome {
     if let Some(why) = configuration.skip {
         return Outcome::Skipped(why.to_owned());
     }
-    let tensors = case.tensors();
+    let mut tensors = case.tensors();
+    families::complete(case, &mut tensors);
     let (compiled, files, data) = compiled_for(case, &tensors, family, &configuration);
     let mut compared = (family.compared)(case, &configuration, &tensors);
     if !compared.iter().any(|c| c.theirs.starts_with("loss")) {
@@ -123,6 +124,8 @@ struct Setup<'a> {
 struct Run {
     outputs: BTreeMap<String, Vec<f64>>,
     gradients: BTreeMap<String, Tensor>,
+    /// Running statistics after the pass, where the reference keeps its own.
+    after: BTreeMap<String, Tensor>,
 }
 
 impl Setup<'_> {
@@ -176,7 +179,7 @@ impl Setup<'_> {
         let mut variables = imported.variables;
         let mut stats = self.stats.clone();
         stats.extend(imported.stats);
-        let mut found = Run { outputs: BTreeMap::new(), gradients: BTreeMap::new() };
+        let mut found = Run { outputs: BTreeMap::new(), gradients: BTreeMap::new(), after: BTreeMap::new() };
         let passes = [(self.lowered, true), (self.probing, false)];
         for (l, training) in passes.into_iter().filter(|p| !p.0.graph.outputs().is_empty()) {
             let dirichlet = self.tensors.keys().any(|n| n.ends_with(".dirichlet"));
@@ -208,6 +211,12 @@ impl Setup<'_> {
                     if let Some(t) = ours.expect("the name is known") {
                         found.gradients.insert(name, t);
                     }
+                }
+                let now =
+                    |v: &str| variables.get(v).map(|x| x.iter().map(|y| y.to_f64()).collect::<Vec<f64>>());
+                for (name, theirs) in under(self.tensors, "after.") {
+                    let ours = converter.export(&name, &theirs.shape, &now);
+                    found.after.extend(ours.expect("the name is known").map(|t| (name, t)));
                 }
             }
         }
@@ -322,6 +331,12 @@ fn disagreements(
             wrong.push(format!(
                 "grad {name}: error {e:.2e}, allowed {allowed:.1e}, gap {gap:.2e} of {largest:.2e}"
             ));
+        }
+    }
+    for (name, ours) in &run.after {
+        let e = error(&ours.values, &tensors[&format!("after.{name}")].values);
+        if e > 1e-5 || e.is_nan() {
+            wrong.push(format!("after {name}: error {e:.2e}"));
         }
     }
     if let Some(name) = case.no_grad().iter().find(|n| run.gradients.contains_key(*n)) {

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, reason = "a test that checks nothing here says so")]
 
+mod augmented;
 pub(crate) mod case;
 mod evaluate;
 mod families;

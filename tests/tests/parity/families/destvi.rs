@@ -57,7 +57,7 @@ fn compared(case: &Case, _: &Configuration, _: &BTreeMap<String, Tensor>) -> Vec
         same("z", "v"),
     ];
     if case.entry["init"]["n_latent_amortization"].is_null() {
-        all.push(same("kl.kl_local", "misplaced"));
+        all.push(same("kl.kl_local", "stray"));
     } else {
         all.push(same("qz_m", "mean(z)"));
         all.push(same("qz_v", "var(z)"));

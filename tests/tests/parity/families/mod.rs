@@ -119,6 +119,13 @@ pub const FAMILIES: &[Family] = &[
     velovi::FAMILY,
 ];
 
+/// Adds what follows from a case's own tensors.
+pub fn complete(case: &Case, tensors: &mut BTreeMap<String, Tensor>) {
+    if case.model == linear_scvi::FAMILY.class {
+        linear_scvi::with_loadings(tensors);
+    }
+}
+
 /// The family of a case.
 pub fn find(case: &Case) -> Result<&'static Family, String> {
     FAMILIES
