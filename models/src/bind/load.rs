@@ -73,7 +73,7 @@ impl LoadedModel {
         from: &Origin,
         compiled: &Compiled,
         here: &Vocabularies,
-    ) -> Result<Vec<f32>, Diagnostic> {
+    ) -> Result<Vec<f32>, Box<Diagnostic>> {
         let (place, path) = (format!("{}.{}", from.load, from.path), &from.path);
         let (Some(raw), Some(axes), Some(shape)) =
             (self.variables.get(path), self.dims.get(path), self.shapes.get(path))
@@ -81,11 +81,13 @@ impl LoadedModel {
             let text = format!("`{place}`: the loaded model has no parameter `{path}`");
             let d =
                 Diagnostic::new(Code::E0702, text).did_you_mean(path, self.dims.keys().map(String::as_str));
-            return Err(d.help("options such as `layers` must be set as they were when it was trained"));
+            return Err(Box::new(
+                d.help("options such as `layers` must be set as they were when it was trained"),
+            ));
         };
         if self.compiled.support_of(path) != compiled.support_of(&spec.name) {
             let text = format!("`{place}` and `{}` have different supports", spec.name);
-            return Err(Diagnostic::new(Code::E0408, text));
+            return Err(Box::new(Diagnostic::new(Code::E0408, text)));
         }
         let mut free: Vec<usize> = (0..axes.len()).collect();
         let mut order = vec![];
@@ -97,7 +99,7 @@ impl LoadedModel {
             let own: Vec<&str> = spec.dims.iter().map(|d| d.axis.as_str()).collect();
             let text =
                 format!("`{place}` has axes [{}], `{}` [{}]", axes.join(", "), spec.name, own.join(", "));
-            return Err(Diagnostic::new(Code::E0308, text));
+            return Err(Box::new(Diagnostic::new(Code::E0308, text)));
         }
         let mut values = reordered(raw, shape, &order);
         let mut shape: Vec<usize> = order.iter().map(|k| shape[*k]).collect();
@@ -116,7 +118,7 @@ fn places(
     dim: &VariableDim,
     there: Vec<String>,
     here: &Vocabularies,
-) -> Result<Vec<usize>, Diagnostic> {
+) -> Result<Vec<usize>, Box<Diagnostic>> {
     let axis = &dim.axis;
     let own = labels_in(here, axis, dim.size);
     let numbered = |all: &[String]| all.iter().enumerate().all(|(i, l)| *l == i.to_string());
@@ -127,7 +129,7 @@ fn places(
         let text =
             format!("axis `{axis}` has size {}, but `{place}` has {} along it", own.len(), there.len());
         let help = format!("give it the size that it had there: --set {axis}={}", there.len());
-        return Err(Diagnostic::new(Code::E0308, text).help(help));
+        return Err(Box::new(Diagnostic::new(Code::E0308, text).help(help)));
     }
     let at: BTreeMap<&str, usize> = there.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect();
     let found: Vec<Option<usize>> = own.iter().map(|l| at.get(l.as_str()).copied()).collect();
@@ -135,7 +137,7 @@ fn places(
         None => Ok(found.into_iter().flatten().collect()),
         Some(lost) => {
             let text = format!("`{place}` lacks label `{}` of axis `{axis}`", own[lost]);
-            Err(Diagnostic::new(Code::E0308, text))
+            Err(Box::new(Diagnostic::new(Code::E0308, text)))
         }
     }
 }
@@ -162,7 +164,10 @@ pub(crate) fn start(
             Err(d) => {
                 let loads = compiled.loads();
                 let span = loads.iter().find(|l| l.name == from.load).map(|l| l.span);
-                errors.push(span.map_or(d.clone(), |s| d.at(s, "loaded here")));
+                errors.push(match span {
+                    Some(s) => d.at(s, "loaded here"),
+                    None => *d,
+                });
             }
         }
     }
