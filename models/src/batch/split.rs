@@ -25,24 +25,53 @@ pub struct Split {
     pub moved: usize,
 }
 
-/// Splits `n` cells by a permutation of the seed: validation first, then training.
+/// Splits `n` cells by a permutation of the seed: the first of each stratum validate, the others train.
 ///
-/// `train_size` is the fraction that trains, rounded up; without it, it is 0.9, and when the last minibatch would hold
-/// one or two cells, those validate instead.
-pub fn split(n: usize, train_size: Option<f64>, batch_size: usize, seed: u64) -> Split {
+/// `train_size` is the fraction of each stratum that trains, rounded up; without it, it is 0.9, and when the last
+/// minibatch would hold one or two cells, those validate instead, from the strata with most. `stratum` numbers the strata
+/// from 0.
+pub fn split(
+    n: usize,
+    stratum: impl Fn(u32) -> usize,
+    train_size: Option<f64>,
+    batch_size: usize,
+    seed: u64,
+) -> Split {
     let fraction = train_size.unwrap_or(0.9).clamp(0.0, 1.0);
+    let mut sizes = vec![];
+    for row in 0..n as u32 {
+        let k = stratum(row);
+        sizes.resize(sizes.len().max(k + 1), 0_usize);
+        sizes[k] += 1;
+    }
     // The small slack keeps 0.9 · 10 at 9, whatever its binary rounding.
-    let mut n_train = ((n as f64 * fraction - 1e-9).ceil() as usize).min(n);
-    let left_over = n_train % batch_size.max(1);
+    let mut n_train: Vec<usize> =
+        sizes.iter().map(|n| ((*n as f64 * fraction - 1e-9).ceil() as usize).min(*n)).collect();
+    let all: usize = n_train.iter().sum();
+    let left_over = all % batch_size.max(1);
     let mut moved = 0;
-    if train_size.is_none() && (left_over == 1 || left_over == 2) && n_train > left_over {
+    if train_size.is_none() && (left_over == 1 || left_over == 2) && all > left_over {
         moved = left_over;
-        n_train -= left_over;
+        for _ in 0..left_over {
+            if let Some(most) = n_train.iter_mut().max() {
+                *most -= 1;
+            }
+        }
     }
     let mut order: Vec<u32> = (0..n as u32).collect();
     shuffle(&mut order, StepKey { seed, step: 0 }, SPLIT_STREAM);
-    let train = order.split_off(n - n_train);
-    Split { train, validation: order, moved }
+    let mut left: Vec<usize> = sizes.iter().zip(&n_train).map(|(n, t)| n - t).collect();
+    let (mut train, mut validation) = (vec![], vec![]);
+    for row in order {
+        let left = &mut left[stratum(row)];
+        if *left > 0 {
+            *left -= 1;
+            validation.push(row);
+        } else {
+            train.push(row);
+        }
+    }
+    Split { train, validation, moved }
 }
 
 /// The training cells in the order of an epoch, counted from 0.
@@ -141,6 +170,31 @@ fn below(words: &mut ElementStream, n: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn split(n: usize, train_size: Option<f64>, batch_size: usize, seed: u64) -> Split {
+        super::split(n, |_| 0, train_size, batch_size, seed)
+    }
+
+    #[test]
+    fn both_parts_keep_the_shares_of_strata() {
+        // 37 labelled cells of 1,000, spread through the file.
+        let labelled = |row: u32| usize::from(row % 27 == 3);
+        for seed in 0..20 {
+            let s = super::split(1000, labelled, None, 128, seed);
+            let count = |rows: &[u32]| rows.iter().filter(|r| labelled(**r) == 1).count();
+            // ⌈0.9 · 37⌉ and ⌈0.9 · 963⌉.
+            assert_eq!((count(&s.train), s.train.len()), (34, 34 + 867), "seed {seed}");
+            assert_eq!((count(&s.validation), s.validation.len()), (3, 3 + 96), "seed {seed}");
+            let mut all = [s.train.clone(), s.validation].concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..1000));
+            assert_ne!(s.train, super::split(1000, labelled, None, 128, seed + 1).train);
+        }
+        // ⌈0.9 · 3⌉ + ⌈0.9 · 140⌉ = 129 = 128 + 1: the one moves from the larger.
+        let rare = |row: u32| usize::from(row < 3);
+        let s = super::split(143, rare, None, 128, 0);
+        assert_eq!((s.train.len(), s.moved, s.train.iter().filter(|r| **r < 3).count()), (128, 1, 3));
+    }
 
     #[test]
     fn sizes_follow_the_rule() {

@@ -5,7 +5,7 @@ use super::schedule::{Patience, default_epochs};
 use super::session::Session;
 use crate::batch::{Gatherer, Minibatch, Split, cut, split};
 use crate::bind::{BoundData, start};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Known};
 use crate::engine::{BackendKind, Engine, lower, run_error};
 use crate::error::{Error, request};
 use crate::init::add_missing;
@@ -14,7 +14,7 @@ use crate::saved;
 use crate::trained::{TrainState, Trained};
 use autodiff_runtime::{StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{Bound, Lowered, Mode, Purpose, Request};
+use dsl::{Bound, Lowered, Mode, Purpose, Request, Slot, SlotKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl Fit {
             },
             settings,
         };
-        trained.bound.n_rows = split_of(&trained)?.train.len();
+        trained.bound.n_rows = split_of(&trained, &data.data)?.train.len();
         start_where_loaded(&mut trained, &data)?;
         trained.stats = compute_stats(&engine, &trained.model, &trained.bound, &data.data, trained.seed)?;
         Ok(Fit { trained, data, engine, ending: None })
@@ -147,7 +147,7 @@ impl Fit {
     /// # Errors
     /// E0710 when a value is not finite.
     pub fn run_with(mut self, options: &FitOptions, progress: &mut dyn Progress) -> Result<Fit, Error> {
-        let split = split_of(&self.trained)?;
+        let split = split_of(&self.trained, &self.data.data)?;
         let n_train = split.train.len();
         let n_validation = split.validation.len();
         let mut session = Session::new(&self.engine, &self.data.data, split);
@@ -249,8 +249,9 @@ pub fn compute_stats(
     Ok(names.into_iter().map(value).collect())
 }
 
-/// The split of a run: a function of its settings, seed and number of cells.
-fn split_of(trained: &Trained) -> Result<Split, Error> {
+/// The split of a run: a function of its settings, seed, number of cells and which of them are labelled. Both parts have
+/// the same share of cells with a label, for every category that may miss labels.
+fn split_of(trained: &Trained, data: &Dataset) -> Result<Split, Error> {
     let s = &trained.settings;
     if s.train_size.is_some_and(|f| !(f > 0.0 && f <= 1.0)) {
         return Err(Error::plain(request("`train_size` is a fraction of the cells, above 0 and at most 1")));
@@ -263,12 +264,23 @@ fn split_of(trained: &Trained) -> Result<Split, Error> {
         // No plate, no minibatches: everything goes into every step.
         return Ok(Split { train: vec![0], validation: vec![], moved: 0 });
     }
-    let split = split(trained.n_cells, s.train_size, size, trained.seed);
+    let stratum = strata(trained.model.compiled().slots(), data);
+    let split = split(trained.n_cells, stratum, s.train_size, size, trained.seed);
     if split.train.len() < 2 {
         let text = format!("{}: {} cells are too few to train on", trained.data_file, trained.n_cells);
         return Err(Error::plain(request(text)));
     }
     Ok(split)
+}
+
+/// Rows by which labels they miss, of the categories that may miss some: 0 for those that miss none.
+fn strata<'a>(slots: &'a [Slot], data: &'a Dataset) -> impl Fn(u32) -> usize + 'a {
+    let mask = |slot: &'a Slot| match data.known.get(&slot.name)? {
+        Known::Rows { width: 1, mask } if slot.kind == SlotKind::Category => Some(mask),
+        _ => None,
+    };
+    let masks: Vec<&Vec<bool>> = slots.iter().filter_map(mask).collect();
+    move |row| masks.iter().fold(0, |k, mask| 2 * k + usize::from(!mask[row as usize]))
 }
 
 impl Trained {
@@ -297,5 +309,37 @@ impl Trained {
                 Diagnostic::new(Code::W0701, text).help("train longer, or shorten the ramp in the model")
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stratum for each set of labels that rows miss; values of other types that miss are none.
+    #[test]
+    fn rows_are_told_apart_by_the_labels_that_they_miss() {
+        let text = "dim cell, gene\ndata {\n y : count?[cell, gene] from X\n a : category?[cell] from obs.a\n\
+            b : category[cell] from obs.b\n c : category?[cell] from obs.c missing \"none\"\n}\n\
+            param r[gene, a, b, c] : positive\n\
+            model { plate cell { observe a ~ Categorical(probs = uniform(a))\n observe c ~ Categorical(probs = uniform(c))\n\
+            observe y ~ Poisson(rate = r[a, b, c]) } }\n\
+            guide { plate cell { a ~ marginal\n c ~ marginal } }";
+        let found = crate::library::Found { name: "m.svi".into(), text: text.into(), embedded: false };
+        let model = Model::from_found(&found, &[]).expect("it compiles");
+        let mut data = Dataset::default();
+        let mut knows = |name: &str, width: usize, mask: &[bool]| {
+            data.known.insert(name.into(), Known::Rows { width, mask: mask.to_vec() });
+        };
+        knows("y", 2, &[false, true, true, true, false, false, true, false]);
+        knows("a", 1, &[true, false, true, false]);
+        let of = |data: &Dataset| {
+            let stratum = strata(model.compiled().slots(), data);
+            (0..4).map(stratum).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&data), [0, 1, 0, 1]);
+        data.known.insert("c".into(), Known::Rows { width: 1, mask: vec![true, true, false, false] });
+        assert_eq!(of(&data), [0, 2, 1, 3]);
+        assert_eq!(of(&Dataset::default()), [0; 4]);
     }
 }
