@@ -15,6 +15,8 @@ use svi::train::{Fit, FitOptions};
 /// Steps that are timed, and steps before them.
 const STEPS: usize = 600;
 const WARM: usize = 100;
+/// How often each output is asked for.
+const OUTPUTS: usize = 5;
 
 fn quantile(mut of: Vec<f64>, q: f64) -> f64 {
     of.sort_by(f64::total_cmp);
@@ -95,9 +97,46 @@ fn main() -> Result<(), svi::Error> {
         );
     }
     for info in fit.trained().model.compiled().outputs() {
-        let begin = Instant::now();
-        let n = fit.output(&info.name)?.values.len();
-        println!("output `{}`, {n} numbers: {:.3} s", info.name, begin.elapsed().as_secs_f64());
+        output_steps(&fit, &engine, &info.name)?;
+        let mut times = vec![];
+        let mut n = 0;
+        for _ in 0..OUTPUTS {
+            let begin = Instant::now();
+            n = fit.output(&info.name)?.values.len();
+            times.push(begin.elapsed().as_secs_f64());
+        }
+        let [low, mid] = [0.0, 0.5].map(|q| quantile(times.clone(), q));
+        println!("output `{}`, {n} numbers: median {mid:.3} s, best {low:.3} s", info.name);
     }
+    Ok(())
+}
+
+/// The steps of an output's plan for some cells, each with the 10 % quantile of its time.
+fn output_steps(fit: &Fit, engine: &Engine, name: &str) -> Result<(), svi::Error> {
+    let trained = fit.trained();
+    let n_batch = 256.min(trained.bound.n_rows);
+    let purpose = Purpose::Outputs { names: vec![name.to_owned()], given: vec![] };
+    let request = Request { purpose, mode: Mode::Evaluate, n_batch };
+    let mut of = engine.prepare(&trained.model, &trained.bound, &request, None)?;
+    let order: Vec<u32> = (0..n_batch as u32).collect();
+    let gatherer = Gatherer::new(&fit.data().data, &trained.stats, &of.lowered);
+    let mut batch = Minibatch::default();
+    gatherer.fill_at(&order, 0..n_batch, 0, &mut batch);
+    let mut variables = trained.state.variables.clone();
+    let (mut parts, mut whole) = (vec![], vec![]);
+    for _ in 0..WARM {
+        let begin = Instant::now();
+        if let Err(error) = of.exe.run(&mut variables, &batch.feeds(), StepKey::default()) {
+            println!("output `{name}`: {error}");
+            return Ok(());
+        }
+        whole.push(begin.elapsed().as_secs_f64() * 1e6);
+        parts.push(of.exe.timings());
+    }
+    for i in 0..parts.first().map_or(0, Vec::len) {
+        let times = parts.iter().map(|p: &Vec<(f64, String)>| p[i].0 * 1e6).collect();
+        println!("{:8.1} µs  {i}: {}", quantile(times, 0.1), parts[0][i].1);
+    }
+    println!("{:8.1} µs: {n_batch} rows of `{name}`", quantile(whole, 0.1));
     Ok(())
 }

@@ -72,11 +72,34 @@ fn check_csr<E: Element>(g: &Graph, decl: &InputDecl, m: &CsrView<'_, E>) -> Res
     }
     for r in 0..rows {
         let row = &m.columns[m.offsets[r]..m.offsets[r + 1]];
-        // Without a way out in between, so that it becomes vector code.
-        let increasing = row.windows(2).fold(true, |ok, w| ok & (w[0] < w[1]));
-        if !increasing || row.last().is_some_and(|c| *c as usize >= cols) {
+        if !increasing(row) || row.last().is_some_and(|c| *c as usize >= cols) {
             return Err(format!("columns of row {r} that do not increase below {cols}"));
         }
     }
     Ok(())
+}
+
+/// Whether each of some numbers is larger than the one before; without a way out in between, so that it becomes vector code.
+fn increasing(of: &[u32]) -> bool {
+    let later = of.get(1..).unwrap_or_default();
+    of.iter().zip(later).fold(0, |bad, (a, b)| bad | u32::from(a >= b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::increasing;
+
+    #[test]
+    fn an_equal_pair_anywhere_is_found() {
+        for n in [0, 1, 2, 15, 16, 17, 33, 100] {
+            let numbers: Vec<u32> = (0..n as u32).map(|k| 3 * k + k % 2).collect();
+            assert!(increasing(&numbers));
+            for k in 1..n {
+                let mut other = numbers.clone();
+                other[k] = other[k - 1];
+                assert!(!increasing(&other), "{n} {k}");
+            }
+        }
+        assert!(increasing(&[0, u32::MAX]) && !increasing(&[u32::MAX, 0]));
+    }
 }

@@ -47,6 +47,28 @@ pub trait Executable<E: Element>: Send {
         Ok(())
     }
 
+    /// Runs once and leaves the named outputs where the caller wants them, each with as many elements as the output has.
+    /// [`Executable::output`] need not know of those outputs afterwards.
+    ///
+    /// # Errors
+    /// As [`Executable::run`]; [`RunError::Unsupported`] for an output that there is not or another number of elements.
+    fn run_into(
+        &mut self,
+        variables: &mut Variables<E>,
+        feeds: &[Feed<'_, E>],
+        key: StepKey,
+        to: &mut [(&str, &mut [E])],
+    ) -> Result<(), RunError> {
+        self.run(variables, feeds, key)?;
+        for (name, to) in to {
+            match self.output(name) {
+                Some(from) if from.len() == to.len() => to.copy_from_slice(from),
+                found => return Err(misplaced(name, to.len(), found.map(<[E]>::len))),
+            }
+        }
+        Ok(())
+    }
+
     /// The output of the last run, row-major in axis order. An index output is given as real numbers.
     fn output(&self, name: &str) -> Option<&[E]>;
 
@@ -60,4 +82,12 @@ pub trait Executable<E: Element>: Send {
     fn timings(&self) -> Vec<(f64, String)> {
         vec![]
     }
+}
+
+/// The error of an output that does not fit where it is wanted.
+fn misplaced(name: &str, wanted: usize, found: Option<usize>) -> RunError {
+    RunError::Unsupported(match found {
+        Some(n) => format!("output `{name}` has {n} elements, not {wanted}"),
+        None => format!("there is no output `{name}`"),
+    })
 }

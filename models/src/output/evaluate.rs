@@ -9,13 +9,15 @@ use crate::error::{Error, request};
 use crate::init::add_missing;
 use crate::train::{Fit, Measures, ObjectivePass};
 use crate::trained::Trained;
+use autodiff_runtime::backend::cpu::zeros;
 use autodiff_runtime::{StepKey, Variables};
 use dsl::AxisSource;
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Mode, Purpose, Request};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// Cells evaluated at a time.
 const CHUNK: usize = 256;
@@ -46,17 +48,17 @@ impl Evaluation<'_> {
         if names.is_empty() {
             return Ok(vec![]);
         }
-        let mut dataset = self.data.data.clone();
+        let mut dataset = Cow::Borrowed(&self.data.data);
         let mut sites = Given::new();
         for (name, value) in given {
             match self.value_of(name, value)? {
-                Some(number) if dataset.hold(name, number) => {}
+                Some(number) if dataset.to_mut().hold(name, number) => {}
                 _ => sites.push((name.clone(), value.clone())),
             }
         }
         let n = dataset.n_rows;
         let ranges = cut(n, CHUNK);
-        let mut variables = self.trained.state.variables.clone();
+        let mut variables = Variables::new();
         let mut programs: BTreeMap<usize, Prepared> = BTreeMap::new();
         for range in &ranges {
             if let Entry::Vacant(free) = programs.entry(range.len()) {
@@ -69,9 +71,9 @@ impl Evaluation<'_> {
         let passes = if lowered.random_outputs.is_empty() { 1 } else { samples.max(1) };
         let mut collected: Vec<Collected> = names
             .iter()
-            .map(|name| Collected {
-                labels: lowered.output_labels.get(name).map(|axis| self.labels_of(axis)),
-                ..Collected::new(name, &lowered, self.trained.model.compiled().plate())
+            .map(|name| {
+                let labels = lowered.output_labels.get(name).map(|axis| self.labels_of(axis));
+                Collected::new(name, &lowered, self.trained.model.compiled().plate(), labels, [n, passes])
             })
             .collect();
         let order: Vec<u32> = (0..n as u32).collect();
@@ -86,12 +88,14 @@ impl Evaluation<'_> {
                 if let Err(e) = batch.check() {
                     return ControlFlow::Break(e);
                 }
-                if let Err(e) = prepared.exe.run(&mut variables, &batch.feeds(), key) {
+                let (first, rows) = (batch.rows[0] as usize, batch.rows.len());
+                let mut direct: Vec<(&str, &mut [f32])> =
+                    collected.iter_mut().filter_map(|c| c.place(first, rows, pass)).collect();
+                if let Err(e) = prepared.exe.run_into(&mut variables, &batch.feeds(), key, &mut direct) {
                     return ControlFlow::Break(run_error(&self.trained.model, &prepared.lowered, &e));
                 }
-                // Labels are not averaged: those of the first pass stand.
-                for c in collected.iter_mut().filter(|c| pass == 0 || c.labels.is_none()) {
-                    c.take(prepared, batch.rows[0] as usize, batch.rows.len(), n);
+                for c in collected.iter_mut() {
+                    c.add(prepared, first, rows);
                 }
                 ControlFlow::Continue(())
             });
@@ -139,6 +143,13 @@ impl Evaluation<'_> {
             bound.sizes.insert(axis.clone(), labels.len());
         }
         let prepared = self.engine.prepare(&self.trained.model, &bound, &request, None)?;
+        for spec in &prepared.lowered.variables {
+            if let (None, Some(value)) =
+                (variables.get(&spec.name), self.trained.state.variables.get(&spec.name))
+            {
+                variables.set(&spec.name, value.to_vec());
+            }
+        }
         add_missing(&prepared.lowered, self.trained.seed, variables);
         Ok(prepared)
     }
@@ -181,55 +192,69 @@ impl Evaluation<'_> {
     }
 }
 
-/// One output on its way: sums over passes, placed by row.
+/// One output on its way: its values, or sums over passes, placed by row.
 struct Collected {
     name: String,
     axes: Vec<String>,
     by_row: bool,
-    own_shape: Vec<usize>,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+    /// Empty where there is one pass, and for labels, which are not averaged: those of the first pass stand.
     sums: Vec<f64>,
     labels: Option<Vec<String>>,
 }
 
 impl Collected {
-    fn new(name: &str, lowered: &dsl::Lowered, plate: Option<&str>) -> Self {
+    fn new(
+        name: &str,
+        lowered: &dsl::Lowered,
+        plate: Option<&str>,
+        labels: Option<Vec<String>>,
+        [rows, passes]: [usize; 2],
+    ) -> Self {
         let axes = lowered.output_axes.get(name).cloned().unwrap_or_default();
         let by_row = axes.first().is_some_and(|a| Some(a.as_str()) == plate);
-        let own_shape = match lowered.graph.find_output(name) {
-            Some(id) => {
-                let sizes = lowered.graph.axes_of(id).iter().map(|a| lowered.graph.size(a));
-                sizes.skip(usize::from(by_row)).collect()
-            }
+        let mut shape: Vec<usize> = match lowered.graph.find_output(name) {
+            Some(id) => lowered.graph.axes_of(id).iter().map(|a| lowered.graph.size(a)).collect(),
             None => vec![],
         };
-        Self { name: name.to_owned(), axes, by_row, own_shape, sums: vec![], labels: None }
+        if let (true, Some(first)) = (by_row, shape.first_mut()) {
+            *first = rows;
+        }
+        let len = shape.iter().product();
+        let averaged = passes > 1 && labels.is_none();
+        let (values, sums) = if averaged { (vec![], vec![0.0; len]) } else { (zeros(len), vec![]) };
+        Self { name: name.to_owned(), axes, by_row, shape, values, sums, labels }
     }
 
-    fn take(&mut self, prepared: &Prepared, first_row: usize, rows: usize, n: usize) {
-        let Some(values) = prepared.exe.output(&self.name) else { return };
-        let width: usize = self.own_shape.iter().product();
-        if self.sums.is_empty() {
-            self.sums = vec![0.0; if self.by_row { n * width } else { width }];
+    /// Where some rows belong; all of it for an output without rows. None after the first minibatch for such an output.
+    fn range(&self, first: usize, rows: usize) -> Option<Range<usize>> {
+        let len = self.values.len().max(self.sums.len());
+        if !self.by_row {
+            return (first == 0).then_some(0..len);
         }
-        let start = if self.by_row { first_row * width } else { 0 };
-        if !self.by_row && first_row > 0 {
-            return;
-        }
-        let count = if self.by_row { rows * width } else { width };
-        for (sum, value) in self.sums[start..start + count].iter_mut().zip(values) {
-            *sum += f64::from(*value);
+        let width = self.shape.iter().skip(1).product::<usize>();
+        Some(first * width..(first + rows) * width)
+    }
+
+    /// Where a run can leave the output for some rows, if its values need no further work.
+    fn place(&mut self, first: usize, rows: usize, pass: usize) -> Option<(&str, &mut [f32])> {
+        let range = self.range(first, rows).filter(|_| pass == 0 && self.sums.is_empty())?;
+        Some((self.name.as_str(), &mut self.values[range]))
+    }
+
+    /// Adds up what is averaged.
+    fn add(&mut self, prepared: &Prepared, first: usize, rows: usize) {
+        let range = self.range(first, rows).filter(|_| !self.sums.is_empty());
+        if let (Some(range), Some(values)) = (range, prepared.exe.output(&self.name)) {
+            self.sums[range].iter_mut().zip(values).for_each(|(sum, v)| *sum += f64::from(*v));
         }
     }
 
     fn finish(self, passes: usize) -> NamedArray {
-        let width: usize = self.own_shape.iter().product();
-        let mut shape = self.own_shape;
-        if self.by_row {
-            shape.insert(0, self.sums.len() / width.max(1));
-        }
-        let passes = if self.labels.is_some() { 1 } else { passes };
-        let values = self.sums.iter().map(|s| (s / passes as f64) as f32).collect();
-        NamedArray { name: self.name, axes: self.axes, shape, values, labels: self.labels }
+        let mean = |s: &f64| (s / passes as f64) as f32;
+        let values = if self.sums.is_empty() { self.values } else { self.sums.iter().map(mean).collect() };
+        NamedArray { name: self.name, axes: self.axes, shape: self.shape, values, labels: self.labels }
     }
 }
 

@@ -15,6 +15,8 @@ mod stretch;
 mod tiles;
 mod walk;
 
+pub use memory::zeros;
+
 use crate::backend::{Backend, Executable};
 use crate::plan::{plan, step_graph};
 use crate::program::Program;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "the matrix product takes pointers")]
 
 use super::lanes::{Entries, Isa, Lanes, below};
-use super::memory::{Memory, Pattern};
+use super::memory::{Aligned, Memory, Pattern};
 use super::pool::Pool;
 use crate::plan::{Product, SparseProduct};
 use std::ops::Range;
@@ -97,6 +97,20 @@ fn multiply<E: Lanes>(p: &Product, mem: &Memory<E>, size: [usize; 3], at: [usize
     }
 }
 
+/// Ranges of the summed axis that a product with a sparse factor is cut into, each with a partial result: so each thread
+/// reads, from one step to the next, mostly the same rows of the dense factor, which it may also have written.
+const N_RANGES: usize = 2;
+
+/// Numbers that the partial results of a product with a sparse factor take.
+pub(super) fn partial_len(p: &SparseProduct) -> usize {
+    if cut_in_ranges(p) { N_RANGES * p.size[0] * p.size[1] } else { 0 }
+}
+
+/// Whether the summed axis is cut: for results whose rows are done at once and written one after the other.
+fn cut_in_ranges(p: &SparseProduct) -> bool {
+    !p.transposed && p.to_step == [p.size[1], 1] && at_once(p) == p.size[1] && p.size[1] >= 16
+}
+
 /// Runs a product with a sparse factor: each block does some rows of the result.
 /// `then` is called with each range of a transposed product's elements when it is there.
 pub(super) fn sparse<E: Lanes>(
@@ -104,10 +118,14 @@ pub(super) fn sparse<E: Lanes>(
     mem: &Memory<E>,
     pool: &Pool,
     isa: Isa,
+    partial: &Aligned<E>,
     then: Option<&Then<'_>>,
 ) {
     let rows = p.size[0];
     let n_blocks = rows.div_ceil(8).min(16);
+    if cut_in_ranges(p) {
+        return sparse_ranges(p, mem, pool, isa, partial);
+    }
     pool.run(n_blocks, &|block, worker| {
         let range = block * rows / n_blocks..(block + 1) * rows / n_blocks;
         if p.transposed {
@@ -117,6 +135,37 @@ pub(super) fn sparse<E: Lanes>(
             }
         } else {
             sparse_rows(p, mem, isa, range);
+        }
+    });
+}
+
+/// A product whose summed axis is cut: partial results, then their sums in the order of the ranges.
+fn sparse_ranges<E: Lanes>(p: &SparseProduct, mem: &Memory<E>, pool: &Pool, isa: Isa, partial: &Aligned<E>) {
+    let [rows, cols] = p.size;
+    let n_blocks = rows.div_ceil(8).min(16);
+    let (pattern, values) = non_zeros(p, mem);
+    let n_dense = mem.len(p.dense) / p.dense_step[0].max(1);
+    let dense = mem.read(p.dense, 0, mem.len(p.dense));
+    pool.run(N_RANGES * n_blocks, &|block, _| {
+        let (range, block) = (block / n_blocks, block % n_blocks);
+        let bound = |r: usize| if r == N_RANGES { u32::MAX } else { (r * n_dense / N_RANGES) as u32 };
+        let bounds = [bound(range), bound(range + 1)];
+        for r in block * rows / n_blocks..(block + 1) * rows / n_blocks {
+            let all = pattern.range(r, r + 1);
+            let [from, end] = below(isa, &pattern.columns[all.clone()], bounds);
+            let entries = all.start + from..all.start + end;
+            let entries = Entries { values: &values[entries.clone()], rows: &pattern.columns[entries] };
+            let to = partial.part((range * rows + r) * cols, cols);
+            E::sum_rows(isa, to, entries, dense, p.dense_step[0]);
+        }
+    });
+    let n_blocks = n_blocks.min(4);
+    pool.run(n_blocks, &|block, _| {
+        let (from, end) = (block * rows / n_blocks * cols, (block + 1) * rows / n_blocks * cols);
+        let to = mem.write(p.to, from, end - from);
+        to.copy_from_slice(partial.part(from, end - from));
+        for range in 1..N_RANGES {
+            E::add_to(isa, to, partial.part(range * rows * cols + from, end - from));
         }
     });
 }

@@ -6,9 +6,8 @@ use super::memory::{Aligned, Memory, Pattern};
 use super::pool::Pool;
 use super::tiles::{Block, Partials, Scratch, combine, sizes};
 use super::{products, walk};
-use crate::backend::Executable;
 use crate::backend::feeds::{check, index_limits};
-use crate::backend::non_finite;
+use crate::backend::{Executable, misplaced, non_finite};
 use crate::graph::{Dtype, Storage};
 use crate::plan::{Home, Kernel, Plan, SlotId, Step, StepGraph};
 use crate::store::{CsrView, Feed, RunError, StepKey, Variables};
@@ -35,6 +34,8 @@ pub(super) struct Prepared<E> {
     unit: Option<super::matrix::Unit>,
     scratch: Vec<Scratch<E>>,
     partials: Partials<E>,
+    /// Partial results of products with a sparse factor.
+    ranges: Aligned<E>,
     /// Results of indices as reals; empty for the others.
     converted: Vec<Vec<E>>,
     /// Slot in the store of each variable, and the layout of the store in which they were found.
@@ -57,6 +58,11 @@ impl<E: Lanes> Prepared<E> {
             numbers: Aligned::new(most(&|k| k.n_blocks * k.n_partial[0])),
             doubles: Aligned::new(most(&|k| k.n_blocks * k.n_partial[1])),
         };
+        let ranges = plan.steps.iter().map(|s| match s {
+            Step::SparseProduct(p) => products::partial_len(p),
+            _ => 0,
+        });
+        let ranges = Aligned::new(ranges.max().unwrap_or(0));
         let mut reals = Aligned::new(plan.arena[0]);
         let mut indices = vec![0; plan.arena[1]];
         for s in &plan.slots {
@@ -94,6 +100,7 @@ impl<E: Lanes> Prepared<E> {
             nonzeros: vec![vec![]; plan.slots.len()],
             scratch: (0..threads).map(|_| Scratch::for_kernels(kernels())).collect(),
             partials,
+            ranges,
             converted: converted.collect(),
             stored: vec![],
             layout: None,
@@ -239,7 +246,7 @@ impl<E: Lanes> Prepared<E> {
                 products::dense(p, mem, pool);
             }
             Step::SparseProduct(p) => {
-                products::sparse(p, mem, pool, self.isa, then);
+                products::sparse(p, mem, pool, self.isa, &self.ranges, then);
                 return then.is_some();
             }
             Step::Reduce(r) => walk::reduce(r, mem, pool),
@@ -285,6 +292,38 @@ fn pattern<'a, E>(m: &CsrView<'a, E>) -> Pattern<'a> {
     Pattern { offsets: m.offsets, columns: &m.columns[base..m.offsets[m.offsets.len() - 1]] }
 }
 
+impl<E: Lanes> Prepared<E> {
+    /// Points the slots of outputs at the caller's memory where that can be; which of them.
+    fn redirect(&mut self, to: &mut [(&str, &mut [E])]) -> Result<Vec<bool>, RunError> {
+        let mut taken: Vec<SlotId> = vec![];
+        let mut direct = vec![];
+        for (name, to) in to {
+            let found = self.plan.outputs.iter().find(|(n, _)| n == name).map(|o| o.1);
+            let slot = found.map(|s| &self.plan.slots[s.index()]);
+            let (Some(id), Some(slot)) = (found, slot.filter(|s| s.len == to.len())) else {
+                return Err(misplaced(name, to.len(), slot.map(|s| s.len)));
+            };
+            let fits = matches!(slot.home, Home::Arena(_)) && slot.dtype == Dtype::Real;
+            let first = fits && !taken.contains(&id);
+            if first {
+                self.memory.set(id.index(), to);
+                taken.push(id);
+            }
+            direct.push(first);
+        }
+        Ok(direct)
+    }
+
+    /// An output of this run, wherever it lies.
+    fn copy_result(&self, name: &str, to: &mut [E]) {
+        let found = self.plan.outputs.iter().zip(&self.converted).find(|((n, _), _)| n == name);
+        if let Some(((_, slot), converted)) = found {
+            let real = converted.is_empty();
+            to.copy_from_slice(if real { self.memory.read(*slot, 0, to.len()) } else { converted });
+        }
+    }
+}
+
 impl<E: Lanes> Executable<E> for Prepared<E> {
     fn run(
         &mut self,
@@ -292,15 +331,28 @@ impl<E: Lanes> Executable<E> for Prepared<E> {
         feeds: &[Feed<'_, E>],
         key: StepKey,
     ) -> Result<(), RunError> {
+        self.run_into(variables, feeds, key, &mut [])
+    }
+
+    fn run_into(
+        &mut self,
+        variables: &mut Variables<E>,
+        feeds: &[Feed<'_, E>],
+        key: StepKey,
+        to: &mut [(&str, &mut [E])],
+    ) -> Result<(), RunError> {
         check(&self.plan.graph, &self.limits, feeds)?;
         self.bind_variables(variables)?;
         self.bind_memory(variables, feeds);
+        let direct = self.redirect(to)?;
         self.pool.wake();
         let outcome = self.execute(key);
         self.pool.rest();
         match outcome {
             Ok(()) => {
                 self.commit(variables);
+                let copied = to.iter_mut().zip(direct).filter_map(|(to, direct)| (!direct).then_some(to));
+                copied.for_each(|(name, to)| self.copy_result(name, to));
                 Ok(())
             }
             Err(NotFinite(loss)) => Err(non_finite::first(&self.step, variables, feeds, key, loss)),
@@ -310,10 +362,10 @@ impl<E: Lanes> Executable<E> for Prepared<E> {
     fn output(&self, name: &str) -> Option<&[E]> {
         let i = self.plan.outputs.iter().position(|(n, _)| n == name)?;
         let slot = &self.plan.slots[self.plan.outputs[i].1.index()];
-        match slot.home {
-            Home::Arena(from) if slot.dtype == Dtype::Real => Some(self.reals.part(from, slot.len)),
-            _ => Some(&self.converted[i]),
-        }
+        Some(match slot.home {
+            Home::Arena(from) if slot.dtype == Dtype::Real => self.reals.part(from, slot.len),
+            _ => &self.converted[i],
+        })
     }
 
     fn describe(&self) -> String {

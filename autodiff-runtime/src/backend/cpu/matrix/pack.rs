@@ -37,7 +37,11 @@ pub(super) unsafe fn pack(part: Part<'_>, pairs_first: bool, to: &mut [u32]) {
     let [nx, nk] = part.size;
     let n_steps = nk.div_ceil(DEPTH);
     let mut loose = Loose([0.0; BLOCK * DEPTH]);
+    for i in 0..AHEAD {
+        fetch(part, n_steps, i);
+    }
     for (i, tiles) in to.chunks_exact_mut(3 * WORDS).enumerate().take(2 * nx.div_ceil(2 * BLOCK) * n_steps) {
+        fetch(part, n_steps, i + AHEAD);
         let (x, k) = (i / n_steps * BLOCK, i % n_steps * DEPTH);
         if x >= nx {
             tiles.fill(0);
@@ -56,6 +60,31 @@ pub(super) unsafe fn pack(part: Part<'_>, pairs_first: bool, to: &mut [u32]) {
             by_pairs(here, tiles);
         } else {
             by_positions(here, tiles);
+        }
+    }
+}
+
+/// How many tiles ahead elements are fetched: their rows are too short for the processor to see where they go on, and often
+/// lie in another core's cache.
+const AHEAD: usize = 2;
+
+/// Fetches the elements of tile number `i`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn fetch(part: Part<'_>, n_steps: usize, i: usize) {
+    /// Numbers of a cache line.
+    const LINE: usize = 16;
+    let (x, k) = (i / n_steps * BLOCK, i % n_steps * DEPTH);
+    if x >= part.size[0] {
+        return;
+    }
+    let size = [BLOCK.min(part.size[0] - x), DEPTH.min(part.size[1] - k)];
+    let from = part.data.as_ptr().wrapping_add(x * part.step[0] + k * part.step[1]);
+    let along = usize::from(part.step[1] < part.step[0]);
+    for row in 0..size[1 - along] {
+        let from = from.wrapping_add(row * part.step[1 - along]);
+        for line in (0..size[along]).step_by(LINE) {
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line * part.step[along]).cast());
         }
     }
 }
@@ -133,9 +162,6 @@ fn by_positions(p: Part<'_>, tiles: &mut [u32]) {
         let from = p.data[..15 * step + DEPTH].as_ptr();
         for x in 0..BLOCK {
             let row = from.wrapping_add(x * step);
-            // The next step's elements, which lie in another page than the next row.
-            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(DEPTH).cast());
-            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(DEPTH + 16).cast());
             // SAFETY: in the range that was just taken.
             let [a, b] = unsafe { [_mm512_loadu_ps(row), _mm512_loadu_ps(row.add(16))] };
             split(a, b, x, tiles);
@@ -164,8 +190,6 @@ fn by_pairs(p: Part<'_>, tiles: &mut [u32]) {
         let from = p.data[..31 * step + BLOCK].as_ptr();
         for pair in 0..16 {
             let [a, b] = [pair, pair + 16].map(|k| from.wrapping_add(k * step));
-            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(BLOCK).cast());
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(BLOCK).cast());
             // SAFETY: in the range that was just taken.
             let [a, b] = unsafe { [_mm512_loadu_ps(a), _mm512_loadu_ps(b)] };
             split(a, b, pair, tiles);
