@@ -112,6 +112,20 @@ impl Engine {
     ) -> Result<Prepared, Error> {
         let lowered = lower(model, bound, request)?;
         memory::check(model, &lowered, request.n_batch)?;
+        self.prepare_lowered(model, lowered, request.n_batch, train)
+    }
+
+    /// Prepares what was lowered for so many rows.
+    ///
+    /// # Errors
+    /// E0709 when it cannot fit into the memory of a device; E0716 when the back end cannot run the graph.
+    pub fn prepare_lowered(
+        &self,
+        model: &Model,
+        lowered: Lowered,
+        n_batch: usize,
+        train: Option<&TrainSettings>,
+    ) -> Result<Prepared, Error> {
         let graph = lowered.graph.clone().verify().map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             internal(format!("the compiler made an invalid graph: {first}"))
@@ -128,7 +142,7 @@ impl Engine {
         let program = Program { graph, training };
         let exe = self.backend.prepare(&program).map_err(|e| match &e {
             RunError::DeviceMemory { needed, free, .. } => {
-                device_memory(model, &lowered, &e.to_string(), request.n_batch, [*needed, *free])
+                device_memory(model, &lowered, &e.to_string(), n_batch, [*needed, *free])
             }
             e => run_error(model, &lowered, e),
         })?;

@@ -172,13 +172,8 @@ fn index_arrays_in_another_order() {
 
 #[test]
 fn damaged_index_arrays() {
-    for (name, spoil) in [("out of range", [1u32, 77]), ("twice", [3, 3])] {
-        let folder = with_columns(spoil);
-        let before = files(folder.path());
-        let done = svic(folder.path(), &["run", "scvi", "data.h5ad", "-o", "out.h5ad", "--epochs", "1"]);
-        done.expect(1, &["E0713", "data.h5ad", "`X"]);
-        assert_eq!(files(folder.path()), before, "{name}");
-    }
+    let folder = with_columns([1, 77]);
+    refused(folder.path(), &[], &["E0713", "data.h5ad", "`X/indices`", "index out of range: 77"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod library;
 mod model_input;
 mod mutants;
 mod noise;
+mod odd_data;
 mod pages;
 mod parity;
 mod parts;

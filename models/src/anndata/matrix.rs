@@ -1,6 +1,7 @@
 //! Matrices in memory: compressed sparse rows, or dense rows. Values are f32.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 /// A sparse matrix by rows.
 ///
@@ -62,7 +63,10 @@ impl Csr {
         dense
     }
 
-    /// The same matrix with compressed columns read as rows: shape `n_cols` by `n_rows`.
+    /// The same matrix with rows and columns exchanged: shape `n_cols` by `n_rows`. Large ones are shared among threads.
+    ///
+    /// # Panics
+    /// When the columns of a row do not rise, as they must.
     pub fn transposed(&self) -> Csr {
         let mut indptr = vec![0u64; self.n_cols + 1];
         for &column in &self.indices {
@@ -71,20 +75,73 @@ impl Csr {
         for column in 0..self.n_cols {
             indptr[column + 1] += indptr[column];
         }
-        let mut next = indptr.clone();
         let mut indices = vec![0u32; self.indices.len()];
         let mut values = vec![0f32; self.values.len()];
-        for row in 0..self.n_rows {
-            let (columns, row_values) = self.row(row);
-            for (&column, &value) in columns.iter().zip(row_values) {
-                let at = next[column as usize] as usize;
-                next[column as usize] += 1;
-                indices[at] = row as u32;
-                values[at] = value;
-            }
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = (indptr[self.n_cols] / n_threads as u64).max(TILE);
+        let (mut free_indices, mut free_values) = (indices.as_mut_slice(), values.as_mut_slice());
+        let mut parts = Vec::new();
+        let mut from = 0;
+        while from < self.n_cols {
+            let to = run(&indptr, from, share);
+            let n = (indptr[to] - indptr[from]) as usize;
+            let (own_indices, rest) = std::mem::take(&mut free_indices).split_at_mut(n);
+            free_indices = rest;
+            let (own_values, rest) = std::mem::take(&mut free_values).split_at_mut(n);
+            free_values = rest;
+            parts.push((from..to, own_indices, own_values));
+            from = to;
         }
+        let n_more = parts.len().saturating_sub(1);
+        let parts = Mutex::new(parts);
+        let work = || {
+            while let Some((rows, indices, values)) = parts.lock().ok().and_then(|mut parts| parts.pop()) {
+                self.fill_transpose(rows, &indptr, indices, values);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..n_more {
+                // Where no thread can be had, this one does all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
         Csr { n_rows: self.n_cols, n_cols: self.n_rows, indptr, indices, values }
     }
+
+    /// Fills rows `rows` of the transpose, whose row pointers are `indptr`: some at a time, so few that what is written
+    /// in the order of the columns stays in the cache.
+    fn fill_transpose(&self, rows: Range<usize>, indptr: &[u64], indices: &mut [u32], values: &mut [f32]) {
+        let first = indptr[rows.start];
+        let mut next: Vec<usize> = indptr[rows.clone()].iter().map(|&p| (p - first) as usize).collect();
+        let before = |row: usize| self.row(row).0.partition_point(|&c| (c as usize) < rows.start);
+        let mut done: Vec<usize> = (0..self.n_rows).map(before).collect();
+        let mut from = rows.start;
+        while from < rows.end {
+            let to = run(indptr, from, TILE).min(rows.end);
+            for (row, done) in done.iter_mut().enumerate() {
+                let (columns, row_values) = self.row(row);
+                let left = columns[*done..].iter().zip(&row_values[*done..]);
+                for (&column, &value) in left.take_while(|(c, _)| (**c as usize) < to) {
+                    let at = &mut next[column as usize - rows.start];
+                    indices[*at] = row as u32;
+                    values[*at] = value;
+                    *at += 1;
+                    *done += 1;
+                }
+            }
+            from = to;
+        }
+    }
+}
+
+/// Values of a transpose that are written before the next are looked at: half a megabyte of indices and values.
+const TILE: u64 = 1 << 16;
+
+/// The end of a run of rows from `from` that store `most` values, or of one row that stores more.
+fn run(indptr: &[u64], from: usize, most: u64) -> usize {
+    let end = indptr.partition_point(|&p| p <= indptr[from].saturating_add(most)) - 1;
+    end.max(from + 1)
 }
 
 impl Dense {

@@ -155,6 +155,7 @@ impl NewAnnData {
     pub(super) fn row_reader(
         &self,
         path: &FieldPath,
+        _: usize,
         place: &Place<'_>,
     ) -> Result<Option<RowReader>, DataError> {
         Ok(self.matrix(path, place)?.map(|matrix| RowReader::of_matrix(matrix, place)))

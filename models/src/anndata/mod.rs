@@ -26,6 +26,7 @@ mod storage;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tree;
+mod turn;
 mod uns;
 mod write;
 mod zip;
@@ -412,12 +413,21 @@ impl AnnData {
     /// # Errors
     /// As [`AnnData::matrix`].
     pub fn row_reader(&self, path: &FieldPath) -> Result<RowReader, DataError> {
+        self.row_reader_within(path, usize::MAX)
+    }
+
+    /// As [`AnnData::row_reader`], but compressed columns that take more than `memory` bytes are turned into rows in a
+    /// temporary file.
+    ///
+    /// # Errors
+    /// As [`AnnData::matrix`]; E0713 when the temporary file cannot be written.
+    pub fn row_reader_within(&self, path: &FieldPath, memory: usize) -> Result<RowReader, DataError> {
         if let FieldPath::Mod(name, inner) = path {
-            return self.modality(name)?.row_reader(inner);
+            return self.modality(name)?.row_reader_within(inner, memory);
         }
         self.check_shape(path, self.matrix_shape(path)?)?;
         let place = self.place(path);
-        ask!(self, content => content.row_reader(path, &place))?.ok_or_else(|| self.missing(path))
+        ask!(self, content => content.row_reader(path, memory, &place))?.ok_or_else(|| self.missing(path))
     }
 
     /// Reads a column of `obs`, `var` or `raw.var`, or the names of cells or genes as texts.

@@ -43,7 +43,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, DataError> {
         return zarr_root(Store::zip(path)?, path);
     }
     if formats::fcs::is_fcs(&head) {
-        return formats::fcs::read(path).map(|data| Opened::Found(Found::One(Box::new(data))));
+        return formats::fcs::read(path).map(Opened::Found);
     }
     if ends(&[".mtx"]) {
         return formats::mtx::read(path).map(Opened::Found);

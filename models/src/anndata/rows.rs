@@ -8,6 +8,7 @@ use super::error::DataError;
 use super::matrix::{Csr, Dense, Matrix};
 use super::sparse;
 use super::storage::{self, Array, Place};
+use super::turn::Temporary;
 
 /// Reads runs of rows of one matrix. Of a sparse matrix it holds the row pointers, 8 bytes per row.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct RowReader {
     n_rows: usize,
     n_cols: usize,
     source: Source,
+    /// A file that it reads and no one else needs.
+    _temporary: Option<Arc<Temporary>>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +52,19 @@ impl RowReader {
     }
 
     fn new(place: &Place<'_>, n_rows: usize, n_cols: usize, source: Source) -> Self {
-        Self { file: place.file.to_path_buf(), field: place.field.clone(), n_rows, n_cols, source }
+        Self {
+            file: place.file.to_path_buf(),
+            field: place.field.clone(),
+            n_rows,
+            n_cols,
+            source,
+            _temporary: None,
+        }
+    }
+
+    /// The same, which keeps a temporary file for as long as it reads it.
+    pub(super) fn keeping(self, file: Arc<Temporary>) -> Self {
+        Self { _temporary: Some(file), ..self }
     }
 
     /// Number of rows of the matrix.
@@ -111,7 +126,7 @@ impl RowReader {
                 let first = indptr[rows.start];
                 let indptr: Vec<u64> = indptr[rows.start..=rows.end].iter().map(|p| p - first).collect();
                 let mut csr = Csr { n_rows: rows.len(), n_cols: self.n_cols, indptr, indices, values };
-                sparse::put_in_order(&mut csr, sparse::Format::Rows, rows.start, &place)?;
+                sparse::put_in_order(&mut csr);
                 Ok(Matrix::Csr(csr))
             }
         }

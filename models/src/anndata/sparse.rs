@@ -6,6 +6,7 @@ use super::error::DataError;
 use super::matrix::{Csr, Dense, Matrix};
 use super::rows::RowReader;
 use super::storage::{self, Array, Group, Node, Place};
+use super::turn::Columns;
 
 /// Which axis is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +116,7 @@ fn sparse_header(group: &Group, place: &Place<'_>) -> Result<(Format, usize, usi
 /// Reads a sparse matrix; compressed columns are turned into compressed rows.
 ///
 /// # Errors
-/// A pointer array that does not start at 0, falls, or does not end at the number of values; an index out of range
-/// or given twice. The message names the first row (or column, where columns are compressed).
+/// A pointer array that does not start at 0, falls, or does not end at the number of values; an index out of range.
 pub(super) fn read_sparse(group: &Group, place: &Place<'_>) -> Result<Csr, DataError> {
     let (format, n_rows, n_cols) = sparse_header(group, place)?;
     read_compressed(group, format, n_rows, n_cols, place)
@@ -135,7 +135,7 @@ pub(super) fn read_compressed(
     let indptr = read_pointers(group, major, values.len(), place)?;
     let indices = read_all_indices(group, minor, values.len(), place)?;
     let mut csr = Csr { n_rows: major, n_cols: minor, indptr, indices, values };
-    put_in_order(&mut csr, format, 0, place)?;
+    put_in_order(&mut csr);
     Ok(if format == Format::Rows { csr } else { csr.transposed() })
 }
 
@@ -213,8 +213,9 @@ pub(super) fn read_indices(
     Ok(indices)
 }
 
-/// A reader of rows; compressed columns are read whole.
-pub(super) fn row_reader(node: &Node, place: &Place<'_>) -> Result<RowReader, DataError> {
+/// A reader of rows; compressed columns are read whole, or turned into rows on the disk if they take more than `memory`
+/// bytes.
+pub(super) fn row_reader(node: &Node, memory: usize, place: &Place<'_>) -> Result<RowReader, DataError> {
     let group = match node {
         Node::Dataset(data) => {
             let shape = two_axes(&storage::check_claim(data, place)?, place)?;
@@ -223,9 +224,6 @@ pub(super) fn row_reader(node: &Node, place: &Place<'_>) -> Result<RowReader, Da
         Node::Group(group) => group,
     };
     let (format, n_rows, n_cols) = sparse_header(group, place)?;
-    if format == Format::Columns {
-        return Ok(RowReader::of_matrix(Matrix::Csr(read_sparse(group, place)?), place));
-    }
     let (data, indices) =
         (storage::dataset(group, "data", place)?, storage::dataset(group, "indices", place)?);
     let n_values: usize = storage::check_claim(&data, &place.child("data"))?.iter().product();
@@ -234,50 +232,45 @@ pub(super) fn row_reader(node: &Node, place: &Place<'_>) -> Result<RowReader, Da
         let message = format!("there are {n_values} values but {n_indices} indices");
         return Err(place.child("indices").malformed(message));
     }
-    let indptr = read_pointers(group, n_rows, n_values, place)?;
-    Ok(RowReader::of_sparse(data, indices, indptr, n_cols, place))
+    if format == Format::Columns && n_values.saturating_mul(8) <= memory {
+        return Ok(RowReader::of_matrix(Matrix::Csr(read_sparse(group, place)?), place));
+    }
+    let major = if format == Format::Rows { n_rows } else { n_cols };
+    let indptr = read_pointers(group, major, n_values, place)?;
+    match format {
+        Format::Rows => Ok(RowReader::of_sparse(data, indices, indptr, n_cols, place)),
+        Format::Columns => Columns { data, indices, indptr, n_rows }.to_rows(memory, place),
+    }
 }
 
-/// Brings the indices of each line, with their values, into rising order; `first` is the number of the first line,
-/// for messages.
-///
-/// # Errors
-/// An index given twice in a line.
-pub(super) fn put_in_order(
-    csr: &mut Csr,
-    format: Format,
-    first: usize,
-    place: &Place<'_>,
-) -> Result<(), DataError> {
+/// Brings the indices of each line, with their values, into rising order. Values of one place are added up, as scipy
+/// does with them.
+pub(super) fn put_in_order(csr: &mut Csr) {
+    let rises = |bounds: &[u64]| {
+        let line = &csr.indices[bounds[0] as usize..bounds[1] as usize];
+        // All are compared before any is looked at: many at once.
+        line.windows(2).fold(true, |rises, pair| rises & (pair[0] < pair[1]))
+    };
+    let Some(first) = csr.indptr.windows(2).position(|bounds| !rises(bounds)) else { return };
     let mut sorted: Vec<(u32, f32)> = Vec::new();
-    for (number, bounds) in csr.indptr.windows(2).enumerate() {
-        let span = bounds[0] as usize..bounds[1] as usize;
-        let (indices, values) = (&mut csr.indices[span.clone()], &mut csr.values[span]);
-        if indices.windows(2).all(|pair| pair[0] < pair[1]) {
-            continue;
-        }
+    let (mut from, mut kept) = (csr.indptr[first] as usize, csr.indptr[first] as usize);
+    for line in first..csr.indptr.len() - 1 {
+        let to = csr.indptr[line + 1] as usize;
         sorted.clear();
-        sorted.extend(indices.iter().copied().zip(values.iter().copied()));
+        sorted.extend(csr.indices[from..to].iter().copied().zip(csr.values[from..to].iter().copied()));
         sorted.sort_by_key(|&(index, _)| index);
-        for (at, &(index, value)) in sorted.iter().enumerate() {
-            (indices[at], values[at]) = (index, value);
+        let start = kept;
+        for &(index, value) in &sorted {
+            if kept > start && csr.indices[kept - 1] == index {
+                csr.values[kept - 1] += value;
+            } else {
+                (csr.indices[kept], csr.values[kept]) = (index, value);
+                kept += 1;
+            }
         }
-        if let Some(pair) = indices.windows(2).find(|pair| pair[0] == pair[1]) {
-            let (line, entry) = if format == Format::Rows { ("row", "column") } else { ("column", "row") };
-            let message = format!("{entry} {} is stored twice in {line} {}", pair[0], first + number);
-            let sums = sum_command(&place.field);
-            return Err(place.malformed(message).with_help(format!("add such values up in Python: {sums}")));
-        }
+        csr.indptr[line + 1] = kept as u64;
+        from = to;
     }
-    Ok(())
-}
-
-/// The Python call that adds up the values of `field` that are stored twice.
-fn sum_command(field: &str) -> String {
-    let field = field.strip_prefix("mod.").and_then(|f| f.split_once('.')).map_or(field, |(_, inner)| inner);
-    match field.split_once('.') {
-        Some(("raw", _)) => "adata.raw.X.sum_duplicates()".to_owned(),
-        Some((root, name)) => format!("adata.{root}[\"{name}\"].sum_duplicates()"),
-        None => format!("adata.{field}.sum_duplicates()"),
-    }
+    csr.indices.truncate(kept);
+    csr.values.truncate(kept);
 }

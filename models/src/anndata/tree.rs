@@ -110,8 +110,13 @@ impl Tree {
     }
 
     /// A reader of rows of a matrix.
-    pub fn row_reader(&self, path: &FieldPath, place: &Place<'_>) -> Result<Option<RowReader>, DataError> {
-        self.node(path, place)?.map(|node| sparse::row_reader(&node, place)).transpose()
+    pub fn row_reader(
+        &self,
+        path: &FieldPath,
+        memory: usize,
+        place: &Place<'_>,
+    ) -> Result<Option<RowReader>, DataError> {
+        self.node(path, place)?.map(|node| sparse::row_reader(&node, memory, place)).transpose()
     }
 
     /// Some of the stored values of a matrix: `None` if they cannot be read.

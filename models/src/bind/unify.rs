@@ -197,7 +197,8 @@ impl Axis<'_> {
         }
         let lacking: Vec<String> =
             wanted.iter().filter(|l| !position.contains_key(l.as_str())).cloned().collect();
-        twice.retain(|l| wanted.contains(l));
+        let asked: std::collections::BTreeSet<&String> = wanted.iter().collect();
+        twice.retain(|l| asked.contains(l));
         if !lacking.is_empty() || !twice.is_empty() {
             let (what, which) = match lacking.is_empty() {
                 true => ("has more than once", &twice),

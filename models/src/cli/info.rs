@@ -33,9 +33,12 @@ fn print(part: &PartSurvey) {
         let all = s.shape.0 as f64 * s.shape.1 as f64;
         let share = if all > 0.0 { s.n_nonzero as f64 / all } else { 0.0 };
         let kind = if s.counts { "counts" } else { "not counts" };
-        let (low, high) = s.range;
+        let range = match s.range {
+            (low, high) if low <= high => format!("{low} to {high}, {kind}"),
+            _ => "no values".to_owned(),
+        };
         out(&format!(
-            "  {:<22} {} x {}, {stored}, {:.1} % non-zero, {low} to {high}, {kind}",
+            "  {:<22} {} x {}, {stored}, {:.1} % non-zero, {range}",
             s.path.to_string(),
             s.shape.0,
             s.shape.1,

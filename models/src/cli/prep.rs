@@ -9,8 +9,17 @@ use crate::prepare::{self, Limits, Moments, Role, Variable};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
+const AFTER: &str = "\
+Examples:
+  svic prep raw.h5ad --min-genes 200 --min-cells 3 --hvg 2000 --subset -o data.h5ad
+  svic prep a.h5ad b.h5ad -o both.h5ad                         cells under each other; obs.batch says which file
+  svic prep rna.h5ad --add protein_expression=adt.h5ad -o cite.h5ad
+  svic prep velocity.h5ad --moments 30 -o moments.h5ad         layers Ms and Mu
+  svic prep filtered_feature_bc_matrix.h5 --modality rna -o rna.h5ad";
+
 /// Arguments of `svic prep`.
 #[derive(Args, Debug)]
+#[command(after_help = AFTER)]
 pub struct PrepArgs {
     /// Data files, of any format that is read; of several the cells are put under each other.
     #[arg(required = true)]

@@ -22,7 +22,8 @@ pub fn with_doublets(
     let n = counts.n_rows();
     let n_made = (times * n as f64).round();
     if n == 0 || !(1.0..=1e8).contains(&n_made) {
-        return Err(format!("{times} doublets for each of {n} cells make none"));
+        let result = if n_made > 1.0 { "more than there can be" } else { "none" };
+        return Err(format!("{times} doublets for each of {n} cells make {result}"));
     }
     let site = SiteKey::new(StepKey { seed, step: 0 }, PAIRS);
     let mut made =

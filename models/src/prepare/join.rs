@@ -33,9 +33,14 @@ pub fn concatenate(
 /// `other` lacks get NaN.
 ///
 /// # Errors
-/// `other` has no `X`, has a cell twice, or none of the cells.
+/// `other` has no `X`, has a cell twice, or none of the cells; the table does not fit into memory.
 pub fn add_table(data: &mut NewAnnData, other: &NewAnnData, name: &str) -> Result<usize, String> {
     let Some(x) = &other.x else { return Err("it has no `X`".to_owned()) };
+    let mut sorted: Vec<&String> = other.obs_names.iter().collect();
+    sorted.sort();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("it has the cell `{}` more than once", pair[0]));
+    }
     let rows = positions(&data.obs_names, &other.obs_names);
     let n_found = rows.iter().flatten().count();
     if n_found == 0 {
@@ -47,7 +52,12 @@ pub fn add_table(data: &mut NewAnnData, other: &NewAnnData, name: &str) -> Resul
         ));
     }
     let (n, m) = (data.obs_names.len(), x.n_cols());
-    let mut table = Dense { n_rows: n, n_cols: m, values: vec![f32::NAN; n * m] };
+    let mut values = Vec::new();
+    if n.checked_mul(m).is_none_or(|size| values.try_reserve_exact(size).is_err()) {
+        return Err(format!("a table of {n} x {m} values does not fit into memory; choose columns first"));
+    }
+    values.resize(n * m, f32::NAN);
+    let mut table = Dense { n_rows: n, n_cols: m, values };
     for (row, source) in rows.iter().enumerate() {
         if let Some(source) = *source {
             x.copy_row(source, &mut table.values[row * m..(row + 1) * m]);

@@ -51,7 +51,11 @@ pub fn principal_components(counts: &Matrix, n_components: usize) -> Dense {
     let mut positive: Vec<f64> = totals.iter().copied().filter(|t| *t > 0.0).collect();
     positive.sort_by(f64::total_cmp);
     let median = positive.get(positive.len() / 2).copied().unwrap_or(1.0);
-    let scaled = |row: usize, value: f32| (f64::from(value) * median / totals[row]).ln_1p();
+    // A cell without counts stays without; its zeros may be stored.
+    let scaled = |row: usize, value: f32| match totals[row] {
+        0.0 => 0.0,
+        total => (f64::from(value) * median / total).ln_1p(),
+    };
     let mut means = vec![0.0f64; m];
     for row in 0..n {
         counts.for_each_in_row(row, |gene, value| means[gene] += scaled(row, value) / n as f64);

@@ -7,6 +7,8 @@ use crate::anndata::{AnnData, DataError, FieldPath, Matrix, Values};
 
 /// Values held of a matrix at a time.
 const BLOCK: usize = 1 << 22;
+/// Bytes that compressed columns may take; larger ones are turned into rows on the disk.
+const MEMORY: usize = 1 << 29;
 
 /// One matrix of expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,28 +67,40 @@ pub struct PartSurvey {
     pub candidates: Vec<(Role, Vec<FieldPath>)>,
 }
 
-/// Surveys the file and each of its modalities.
+/// Surveys the file and each of its modalities; matrices and columns that cannot be read are among the problems.
 ///
 /// # Errors
-/// The first matrix or column that cannot be read.
+/// A modality that cannot be found.
 pub fn survey(data: &AnnData) -> Result<Vec<PartSurvey>, DataError> {
-    let mut parts = vec![part(data, "")?];
+    let mut parts = vec![part(data, "")];
     for name in data.modality_names() {
-        parts.push(part(data.modality(name)?, name)?);
+        parts.push(part(data.modality(name)?, name));
     }
     Ok(parts)
 }
 
-fn part(data: &AnnData, name: &str) -> Result<PartSurvey, DataError> {
+fn part(data: &AnnData, name: &str) -> PartSurvey {
     let own = |path: &FieldPath| path.modality().is_none();
-    let matrices: Vec<MatrixSurvey> = data
-        .matrix_paths()
-        .iter()
-        .filter(|path| own(path))
-        .map(|path| matrix(data, path))
-        .collect::<Result<_, _>>()?;
-    let columns: Vec<ColumnSurvey> =
-        data.obs_columns().iter().map(|name| column(data, name)).collect::<Result<_, _>>()?;
+    let mut unread = Vec::new();
+    // What cannot be read is told, and the rest shown.
+    let mut read = |path: String, error: DataError| {
+        let what = error.message;
+        unread.push(format!("`{path}` cannot be read: {what}"));
+    };
+    let mut matrices = Vec::new();
+    for path in data.matrix_paths().iter().filter(|path| own(path)) {
+        match matrix(data, path) {
+            Ok(found) => matrices.push(found),
+            Err(error) => read(path.to_string(), error),
+        }
+    }
+    let mut columns = Vec::new();
+    for name in data.obs_columns() {
+        match column(data, name) {
+            Ok(found) => columns.push(found),
+            Err(error) => read(FieldPath::Obs(name.clone()).to_string(), error),
+        }
+    }
     let mut others: Vec<String> =
         data.var_columns().iter().map(|n| FieldPath::Var(n.clone()).to_string()).collect();
     for (part, path) in [
@@ -106,8 +120,8 @@ fn part(data: &AnnData, name: &str) -> Result<PartSurvey, DataError> {
     let candidates =
         Role::ALL.iter().map(|&role| (role, candidates(data, role))).filter(|(_, found)| !found.is_empty());
     let shape = (data.n_obs(), data.n_vars());
-    let problems = problems(data, &matrices, &columns);
-    Ok(PartSurvey {
+    let problems = unread.into_iter().chain(problems(data, &matrices, &columns)).collect();
+    PartSurvey {
         name: name.to_owned(),
         shape,
         candidates: candidates.collect(),
@@ -115,11 +129,11 @@ fn part(data: &AnnData, name: &str) -> Result<PartSurvey, DataError> {
         columns,
         others,
         problems,
-    })
+    }
 }
 
 fn matrix(data: &AnnData, path: &FieldPath) -> Result<MatrixSurvey, DataError> {
-    let reader = data.row_reader(path)?;
+    let reader = data.row_reader_within(path, MEMORY)?;
     let (n, m) = (reader.n_rows(), reader.n_cols());
     let mut out = MatrixSurvey {
         path: path.clone(),
@@ -194,7 +208,7 @@ fn problems(data: &AnnData, matrices: &[MatrixSurvey], columns: &[ColumnSurvey])
     for (what, names) in [("cells", data.obs_names()), ("genes", data.var_names())] {
         match repeated(names) {
             0 => {}
-            n => out.push(format!("{n} names of {what} are given more than once")),
+            n => out.push(format!("{n} of the {} {what} have the name of another before them", names.len())),
         }
     }
     for m in matrices {

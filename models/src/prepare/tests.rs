@@ -204,6 +204,16 @@ fn another_matrix_of_the_same_cells_becomes_a_table() {
     assert_eq!(data.parts.labels["protein_expression"], ["g0", "g1"]);
     other.obs_names = vec!["x".into(), "y".into(), "z".into()];
     assert!(add_table(&mut data, &other, "p").unwrap_err().contains("none of the cells"));
+    other.obs_names = vec!["c0".into(), "c1".into(), "c0".into()];
+    assert!(add_table(&mut data, &other, "p").unwrap_err().contains("`c0` more than once"));
+}
+
+#[test]
+fn cells_without_counts_have_components() {
+    let values = vec![1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 1.0, 0.0, 5.0, 1.0];
+    let dense = Matrix::Dense(Dense { n_rows: 4, n_cols: 3, values });
+    let found = principal_components(&dense, 2);
+    assert!(found.values.iter().all(|v| v.is_finite()), "{found:?}");
 }
 
 /// Runs `svic prep`.

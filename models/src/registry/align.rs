@@ -1,6 +1,6 @@
 //! Bringing the labels of a file into the order of a trained model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::problem::{Problem, Severity};
 use super::{Alignment, Vocabulary};
@@ -45,7 +45,8 @@ pub(super) fn align(
     let missing: Vec<String> =
         wanted.iter().zip(&sources).filter(|(_, s)| s.is_none()).map(|(label, _)| label.clone()).collect();
     let n_kept = wanted.len() - missing.len();
-    repeated.retain(|label| wanted.contains(label));
+    let asked: BTreeSet<&String> = wanted.iter().collect();
+    repeated.retain(|label| asked.contains(label));
     repeated.dedup();
     let n_extra = position.len() - n_kept;
     let mut push =

@@ -7,8 +7,9 @@ use super::problem::{Problem, Severity};
 use super::slot::{Codes, Missing, SlotData, SlotDims, SlotKind, SlotSpec};
 use crate::anndata::{
     AnnData, Categories, Column, CountReport, Csr, DataErrorKind, Dense, DiskRows, FieldPath, Matrix, Values,
-    check_counts, check_counts_on_disk,
+    check_counts, check_counts_on_disk, positions,
 };
+use std::collections::BTreeSet;
 
 /// The label of the one category that an absent optional category has.
 const ONLY: &str = "all";
@@ -141,9 +142,13 @@ impl Reader<'_> {
             column = self.align_column(column, path)?;
         }
         if let (Values::Categorical { codes, categories, .. }, false) = (&column.values, self.fixed) {
-            let used = |at: usize| codes.iter().any(|c| usize::try_from(*c).is_ok_and(|c| c == at));
+            let mut used = vec![false; categories.len()];
+            for at in codes.iter().filter_map(|c| usize::try_from(*c).ok()).filter(|c| *c < categories.len())
+            {
+                used[at] = true;
+            }
             let empty: Vec<String> =
-                (0..categories.len()).filter(|at| !used(*at)).map(|at| categories[at].clone()).collect();
+                categories.iter().zip(&used).filter(|(_, used)| !**used).map(|(c, _)| c.clone()).collect();
             if !empty.is_empty() && empty.len() < categories.len() {
                 let message = format!("no cell has the categories {}; they are left out", listed(&empty));
                 self.report(Severity::Warning, "W0711", path, message);
@@ -289,16 +294,17 @@ impl Reader<'_> {
     /// A matrix that stays on the disk, checked block by block; `None` where `memory` bytes hold all of it.
     #[allow(clippy::option_option, reason = "nothing to do, or done with or without success")]
     fn on_disk(&mut self, path: &FieldPath, memory: usize) -> Option<Option<SlotData>> {
-        let Some(reader) = self.take(self.data.row_reader(path)) else { return Some(None) };
+        let Some(reader) = self.take(self.data.row_reader_within(path, memory)) else { return Some(None) };
         let width = if reader.is_sparse() { 8 } else { 4 };
         if reader.n_stored(0..reader.n_rows()).saturating_mul(width) <= memory {
             return None;
         }
         if reader.is_whole() {
-            let message =
-                "its values are stored gene by gene, so rows cannot be read from the disk".to_owned();
+            let message = "it is in memory whole: data of this format, or put together, are not read by rows"
+                .to_owned();
             self.report(Severity::Error, "E0713", path, message);
-            self.help("store it cell by cell: adata.X = adata.X.tocsr() in Python");
+            let file = self.data.file().display();
+            self.help(&format!("write it as AnnData first: svic prep {file} -o rows.h5ad"));
             return Some(None);
         }
         let mut rows = DiskRows::new(reader, memory);
@@ -407,7 +413,8 @@ impl Reader<'_> {
         values: Matrix,
         path: &FieldPath,
     ) -> Option<Matrix> {
-        let both: Vec<String> = old.iter().filter(|l| new.contains(l)).cloned().collect();
+        let others: BTreeSet<&String> = new.iter().collect();
+        let both: Vec<String> = old.iter().filter(|l| others.contains(l)).cloned().collect();
         if both.is_empty() {
             let message =
                 format!("axis `{axis}` has {}, but this has {}: none in common", listed(old), listed(new));
@@ -420,16 +427,14 @@ impl Reader<'_> {
             both.len()
         );
         self.report(Severity::Warning, "W0706", path, message);
-        let sources =
-            |from: &[String]| both.iter().map(|l| from.iter().position(|m| m == l)).collect::<Vec<_>>();
-        let of_old = sources(old);
+        let of_old = positions(&both, old);
         for (spec, data) in self.registry.slots.values_mut() {
             let on_axis = matches!(&spec.dims, SlotDims::CellsBy(a) | SlotDims::GenesBy(a) if a == axis);
             if let (true, SlotData::Matrix { values }) = (on_axis, data) {
                 *values = values.with_columns(&of_old);
             }
         }
-        let values = values.with_columns(&sources(new));
+        let values = values.with_columns(&positions(&both, new));
         self.registry.vocabulary.axes.insert(axis.to_owned(), both);
         Some(values)
     }

@@ -3,18 +3,18 @@
 use super::progress::{Ending, Plan, Progress, Silent};
 use super::schedule::{Patience, default_epochs};
 use super::session::Session;
-use crate::batch::{Gatherer, Minibatch, Split, cut, split};
+use super::stats::compute_stats;
+use crate::batch::{Split, cut, split};
 use crate::bind::{BoundData, start};
 use crate::dataset::{Dataset, Known};
-use crate::engine::{BackendKind, Engine, lower, run_error};
+use crate::engine::{BackendKind, Engine, lower};
 use crate::error::{Error, request};
-use crate::init::add_missing;
 use crate::model::Model;
 use crate::saved;
 use crate::trained::{TrainState, Trained};
-use autodiff_runtime::{StepKey, Variables};
+use autodiff_runtime::Variables;
 use dsl::diagnostic::{Code, Diagnostic, Diagnostics};
-use dsl::{Bound, Lowered, Mode, Purpose, Request, Slot, SlotKind};
+use dsl::{Lowered, Mode, Purpose, Request, Slot, SlotKind};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -209,44 +209,6 @@ fn start_where_loaded(trained: &mut Trained, data: &BoundData) -> Result<(), Err
             .map_err(|d| Error::new(model.sources(), d))?;
     }
     Ok(())
-}
-
-/// The `stat`s of a model over all cells of a data set; none when it has none.
-///
-/// # Errors
-/// What lowering says, or the run.
-pub fn compute_stats(
-    engine: &Engine,
-    model: &Model,
-    bound: &Bound,
-    data: &Dataset,
-    seed: u64,
-) -> Result<BTreeMap<String, Vec<f32>>, Error> {
-    let names = model.compiled().stats();
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    if data.blocks.is_some() {
-        let text =
-            format!("the statistics {} of the model are taken over all cells at once", names.join(", "));
-        return Err(Error::plain(self::request(text).help("leave out `--memory`")));
-    }
-    let request = Request { purpose: Purpose::Statistics, mode: Mode::Evaluate, n_batch: data.n_rows };
-    let mut prepared = engine.prepare(model, bound, &request, None)?;
-    let mut variables = Variables::new();
-    add_missing(&prepared.lowered, seed, &mut variables);
-    let mut batch = Minibatch::default();
-    let rows: Vec<u32> = (0..data.n_rows as u32).collect();
-    Gatherer::new(data, &BTreeMap::new(), &prepared.lowered).fill(&rows, 0, &mut batch);
-    let key = StepKey { seed, step: 0 };
-    batch.check()?;
-    let run = prepared.exe.run(&mut variables, &batch.feeds(), key);
-    run.map_err(|e| run_error(model, &prepared.lowered, &e))?;
-    let value = |name: String| {
-        let values = prepared.exe.output(&name).unwrap_or_default().to_vec();
-        (name, values)
-    };
-    Ok(names.into_iter().map(value).collect())
 }
 
 /// The split of a run: a function of its settings, seed, number of cells and which of them are labelled. Both parts have

@@ -5,6 +5,7 @@
 //! `SVIC_MUTANTS=SAMPLE:FROM:TO SVIC_KEEP=FOLDER cargo test -p svic-tests --test suite mutants::child`.
 //! `SVIC_MUTANTS=N` makes N of them instead of the usual number.
 
+mod absurd;
 mod archive;
 #[path = "../../fuzz/src/files.rs"]
 mod files;
@@ -27,6 +28,8 @@ const USUAL: usize = 20_000;
 const RUN: usize = 400;
 /// The address space of a process, in KiB. The program, its libraries and its threads take half of it.
 const ADDRESS_SPACE: usize = 1 << 20;
+/// The most memory that a process may ever hold, in KiB.
+const RESIDENT: usize = 400 << 10;
 /// A process that has not finished a mutant for so long is in a loop.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A sample larger than this gives fewer mutants.
@@ -89,6 +92,9 @@ fn child() {
         }
         fs::remove_dir_all(&own).expect("it can be removed");
     }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    println!("peak {}", peak.trim());
 }
 
 /// What came of some mutants.
@@ -96,6 +102,8 @@ fn child() {
 struct Tally {
     read: usize,
     refused: usize,
+    /// The most memory that a process held, in KiB.
+    peak: usize,
     failures: Vec<String>,
 }
 
@@ -143,6 +151,8 @@ fn run(mut job: Job, name: &str, folder: &Path, tally: &Mutex<Tally>) {
         let mut tally = tally.lock().expect("no thread panicked");
         tally.read += out.lines().filter(|l| l.ends_with("read")).count();
         tally.refused += out.lines().filter(|l| l.ends_with("refused")).count();
+        let peaks = out.lines().filter_map(|l| l.strip_prefix("peak ")?.strip_suffix(" kB")?.parse().ok());
+        tally.peak = tally.peak.max(peaks.max().unwrap_or(0));
         let (sample, last_words) = (job.sample, err.lines().last().unwrap_or_default().to_owned());
         for line in out.lines().filter_map(|l| l.split_once("panic ")) {
             let said = err.lines().find(|l| l.contains("panicked")).unwrap_or_default();
@@ -196,14 +206,16 @@ fn every_mutant_is_read_or_refused() {
     });
     let tally = tally.into_inner().expect("no thread panicked");
     println!(
-        "{made} mutants of {} files in {:.0} s: {} read, {} refused, {} failed",
+        "{made} mutants of {} files in {:.0} s: {} read, {} refused, {} failed; at most {} MiB in memory",
         all.len(),
         began.elapsed().as_secs_f64(),
         tally.read,
         tally.refused,
-        tally.failures.len()
+        tally.failures.len(),
+        tally.peak >> 10
     );
     assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n"));
     assert_eq!(tally.read + tally.refused, made);
+    assert!(tally.peak < RESIDENT, "{} KiB", tally.peak);
     assert!(tally.read > made / 100 && tally.refused > made / 100);
 }

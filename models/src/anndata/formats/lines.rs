@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::super::error::{DataError, DataErrorKind};
 
-/// The longest line that is read, in bytes: a row of a table of 10 million short numbers.
-const MAX_LINE: u64 = 1 << 28;
+/// The longest line that is read, in bytes: a row of a table of some million numbers.
+const MAX_LINE: u64 = 1 << 26;
 
 /// The lines of one file.
 pub(super) struct Lines<'p> {

@@ -140,12 +140,26 @@ fn unknown_filter(filter: &hdf5::filters::Filter, place: &Place<'_>) -> DataErro
         4 => "SZIP",
         _ => "unknown",
     };
+    let file = place.file.display();
+    let ends = |end: &str| place.file.extension().is_some_and(|e| e.eq_ignore_ascii_case(end));
+    // Its plug-ins know all of these filters, both for Python and, by HDF5_PLUGIN_PATH, for the tools of HDF5.
+    let help = if ends("h5ad") {
+        format!(
+            "write it again in Python: import hdf5plugin, anndata; \
+             anndata.read_h5ad(\"{file}\").write_h5ad(\"plain.h5ad\")"
+        )
+    } else if ends("h5mu") {
+        format!(
+            "write it again in Python: import hdf5plugin, mudata; \
+             mudata.read_h5mu(\"{file}\").write_h5mu(\"plain.h5mu\")"
+        )
+    } else {
+        format!("write it again with the plug-ins of HDF5 at hand: h5repack -f GZIP=4 {file} plain.h5")
+    };
+    let id = filter.id();
     place
-        .malformed(format!(
-            "it is compressed with the HDF5 filter {} ({name}), which is not built in",
-            filter.id()
-        ))
-        .with_help("write the file again in Python: adata.write_h5ad(\"new.h5ad\", compression=\"gzip\")")
+        .malformed(format!("it is compressed with the HDF5 filter {id} ({name}), which is not built in"))
+        .with_help(help)
 }
 
 /// Part of the first axis of a dataset, or all of an attribute or scalar.

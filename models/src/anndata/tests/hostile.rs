@@ -137,8 +137,6 @@ fn sparse_matrices_that_do_not_hold_together() {
     });
     let sorted = AnnData::open(&path).unwrap().matrix(&FieldPath::X).unwrap();
     assert_eq!(sorted.to_dense().row(0), [1.0, 0.0, 0.0, 2.0]);
-    assert!(x_error(|f| put(f, "X/indices", &[0i32, 3, 1, 1])).contains("adata.X.sum_duplicates()"));
-    assert!(x_error(|f| put(f, "X/indices", &[0i32, 3, 1, 1])).contains("column 1 is stored twice in row 2"));
     assert!(
         x_error(|f| put(f, "X/indices", &[0i32, 4, 1, 2])).contains("index out of range: 4 at position 1")
     );
@@ -265,11 +263,25 @@ fn a_filter_that_is_not_built_in_is_named() {
     let name = b"deflate\0";
     let found: Vec<usize> = (8..bytes.len() - 8).filter(|&at| bytes[at..at + 8] == *name).collect();
     assert!(!found.is_empty());
-    for at in found {
-        bytes[at - 8..at - 6].copy_from_slice(&32015u16.to_le_bytes());
-    }
     let dir = tempfile::tempdir().unwrap();
-    let error = AnnData::open(&write(&dir, &bytes)).and_then(|data| data.matrix(&FieldPath::X)).unwrap_err();
-    assert!(error.message.contains("32015 (Zstandard)"), "{error}");
-    assert!(error.help.unwrap().contains("compression=\"gzip\""));
+    for (number, filter) in [
+        (307u16, "bzip2"),
+        (32001, "Blosc"),
+        (32004, "LZ4"),
+        (32008, "bitshuffle"),
+        (32015, "Zstandard"),
+        (32026, "Blosc2"),
+    ] {
+        for at in &found {
+            bytes[at - 8..at - 6].copy_from_slice(&number.to_le_bytes());
+        }
+        let path = dir.path().join("packed.h5ad");
+        fs::write(&path, &bytes).unwrap();
+        let error = AnnData::open(&path).and_then(|data| data.matrix(&FieldPath::X)).unwrap_err();
+        assert!(error.message.contains(&format!("{number} ({filter})")), "{error}");
+        let help = error.help.unwrap();
+        let command =
+            format!("import hdf5plugin, anndata; anndata.read_h5ad(\"{}\").write_h5ad(", path.display());
+        assert!(help.contains(&command), "{help}");
+    }
 }

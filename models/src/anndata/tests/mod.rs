@@ -1,5 +1,6 @@
 //! Tests of reading and writing: real files against numbers that Python's anndata gives, hostile files, round trips.
 
+mod fcs;
 mod golden;
 mod hostile;
 mod inflate;

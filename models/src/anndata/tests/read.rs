@@ -405,6 +405,20 @@ fn modalities_that_share_genes() {
 }
 
 #[test]
+fn modalities_that_share_cells_and_genes() {
+    let data = own("axis_both.h5mu");
+    assert_eq!((data.n_obs(), data.n_vars(), data.modality_names()), (12, 7, vec!["one", "twice", "back"]));
+    let x = |name: &str| data.matrix(&path(&format!("mod.{name}.X"))).unwrap().to_dense();
+    assert_eq!(x("one").values, formula(7));
+    assert_eq!(x("twice").values, formula(7).iter().map(|v| v * 2.0).collect::<Vec<_>>());
+    let rows = data.modality_rows("back").unwrap();
+    for (cell, row) in rows.into_iter().enumerate() {
+        assert_eq!(row, Some(11 - cell));
+        assert_eq!(x("back").row(11 - cell), x("one").row(cell));
+    }
+}
+
+#[test]
 fn feature_types_of_10x_are_modalities() {
     let data = own("antibodies.h5");
     assert_eq!(data.n_obs(), 12);

@@ -1,6 +1,6 @@
 //! Paths, matrices in memory, texts of errors.
 
-use crate::anndata::{Csr, FieldPath, Matrix};
+use crate::anndata::{Csr, Dense, FieldPath, Matrix};
 
 #[test]
 fn paths_read_and_print() {
@@ -73,4 +73,28 @@ fn sparse_matrices_turn_and_select() {
     let dense = Matrix::Dense(m.to_dense()).with_columns(&picks);
     assert_eq!(dense.to_dense(), sparse.to_dense());
     assert_eq!(Matrix::Csr(m).row_totals(), [3., 0., 7.]);
+}
+
+#[test]
+fn large_sparse_matrices_turn_in_parts() {
+    // More values than one thread takes, rows of every length, columns without any.
+    let (n_rows, n_cols) = (700, 900);
+    let mut m = Csr { n_rows, n_cols, indptr: vec![0], ..Csr::default() };
+    for row in 0..n_rows {
+        for column in (0..n_cols).filter(|c| (row * 31 + c * 17) % (1 + row % 9) == 0 && c % 50 != 7) {
+            m.indices.push(column as u32);
+            m.values.push((row * n_cols + column) as f32);
+        }
+        m.indptr.push(m.indices.len() as u64);
+    }
+    assert!(m.values.len() > 1 << 17, "{}", m.values.len());
+    let turned = m.transposed();
+    let mut wanted = Dense::zeros(n_cols, n_rows);
+    for row in 0..n_rows {
+        let (columns, values) = m.row(row);
+        columns.iter().zip(values).for_each(|(c, v)| wanted.values[*c as usize * n_rows + row] = *v);
+    }
+    assert_eq!(turned.to_dense(), wanted);
+    assert!((0..n_cols).all(|row| turned.row(row).0.windows(2).all(|pair| pair[0] < pair[1])));
+    assert_eq!(turned.transposed(), m);
 }

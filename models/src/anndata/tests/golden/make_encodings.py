@@ -1,4 +1,4 @@
-"""Writes encodings.h5ad, axis1.h5mu and antibodies.h5 beside this script: numbers of every type, all by one formula.
+"""Writes encodings.h5ad, axis1.h5mu, axis_both.h5mu and antibodies.h5 beside this script: numbers of every type, all by one formula.
 
     python make_encodings.py
 
@@ -54,6 +54,9 @@ b = anndata.AnnData(x[:, :5].astype(np.float32))
 b.obs_names = [f"d{i}" for i in range(n)]
 a = anndata.AnnData(x.astype(np.float32))
 mudata.MuData({"one": a, "other": b}, axis=1).write_h5mu(here / "axis1.h5mu")
+twice = a.copy()
+twice.X = a.X * 2
+mudata.MuData({"one": a, "twice": twice, "back": a[::-1].copy()}, axis=-1).write_h5mu(here / "axis_both.h5mu")
 
 with h5py.File(here / "antibodies.h5", "w") as f:
     g, c = f.create_group("matrix"), sp.csc_matrix(x.T.astype("i4"))
