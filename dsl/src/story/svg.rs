@@ -188,7 +188,8 @@ mod tests {
                 let hit = (0..=30).map(|i| along(c, f64::from(i) / 30.0)).any(|p| {
                     l.places.iter().enumerate().any(|(i, q)| {
                         let own = i == edge.from || i == edge.to;
-                        !own && (p.x - q.at.x).abs() < q.rx && (p.y - q.at.y).abs() < q.ry
+                        let (u, v) = ((p.x - q.at.x).abs() / q.rx, (p.y - q.at.y).abs() / q.ry);
+                        !own && if q.round { u.hypot(v) < 1.0 } else { u.max(v) < 1.0 }
                     })
                 });
                 crossings += usize::from(hit);
