@@ -102,8 +102,8 @@ fn child() {
 struct Tally {
     read: usize,
     refused: usize,
-    /// The most memory that a process held, in KiB.
-    peak: usize,
+    /// The most memory that a process held, in KiB, and the file of its mutants.
+    peak: (usize, String),
     failures: Vec<String>,
 }
 
@@ -152,7 +152,8 @@ fn run(mut job: Job, name: &str, folder: &Path, tally: &Mutex<Tally>) {
         tally.read += out.lines().filter(|l| l.ends_with("read")).count();
         tally.refused += out.lines().filter(|l| l.ends_with("refused")).count();
         let peaks = out.lines().filter_map(|l| l.strip_prefix("peak ")?.strip_suffix(" kB")?.parse().ok());
-        tally.peak = tally.peak.max(peaks.max().unwrap_or(0));
+        let peak = (peaks.max().unwrap_or(0), name.to_owned());
+        tally.peak = std::mem::take(&mut tally.peak).max(peak);
         let (sample, last_words) = (job.sample, err.lines().last().unwrap_or_default().to_owned());
         for line in out.lines().filter_map(|l| l.split_once("panic ")) {
             let said = err.lines().find(|l| l.contains("panicked")).unwrap_or_default();
@@ -206,16 +207,17 @@ fn every_mutant_is_read_or_refused() {
     });
     let tally = tally.into_inner().expect("no thread panicked");
     println!(
-        "{made} mutants of {} files in {:.0} s: {} read, {} refused, {} failed; at most {} MiB in memory",
+        "{made} mutants of {} files in {:.0} s: {} read, {} refused, {} failed; at most {} MiB in memory ({})",
         all.len(),
         began.elapsed().as_secs_f64(),
         tally.read,
         tally.refused,
         tally.failures.len(),
-        tally.peak >> 10
+        tally.peak.0 >> 10,
+        tally.peak.1
     );
     assert!(tally.failures.is_empty(), "{}", tally.failures.join("\n"));
     assert_eq!(tally.read + tally.refused, made);
-    assert!(tally.peak < RESIDENT, "{} KiB", tally.peak);
+    assert!(tally.peak.0 < RESIDENT, "{} KiB, by mutants of {}", tally.peak.0, tally.peak.1);
     assert!(tally.read > made / 100 && tally.refused > made / 100);
 }
