@@ -94,9 +94,12 @@ fn operands(op: &Vop) -> Vec<V> {
         Vop::Unary(_, a, _) | Vop::Store(_, a) | Vop::Sum(_, a) | Vop::Largest(_, a) => vec![*a],
         Vop::Binary(_, a, b) | Vop::Compare(_, a, b) => [Some(*a), of(b)].into_iter().flatten().collect(),
         Vop::Fma(_, a, b, c) => [Some(*a), of(b), of(c)].into_iter().flatten().collect(),
+        Vop::Bound(_, _, a) | Vop::Entry(_, a) | Vop::ShiftRight(a, _) => vec![*a],
+        Vop::BySign(a, b, c) => vec![*a, *b, *c],
+        Vop::Fix(a, b, _) => vec![*a, *b],
         Vop::Select(a, b, c) => [Some(*a), of(b), Some(*c)].into_iter().flatten().collect(),
-        Vop::KeepNan(a, b) | Vop::AddNumber(a, b) | Vop::Where(a, b) | Vop::Logic(_, a, b) => vec![*a, *b],
-        Vop::Exact(q, _, a, b) => vec![*q, *a, *b],
+        Vop::KeepNan(a, b) | Vop::Where(a, b) | Vop::Logic(_, a, b) => vec![*a, *b],
+        Vop::Exact(q, _, a, b) => [Some(*q), of(a), Some(*b)].into_iter().flatten().collect(),
     }
 }
 
@@ -213,6 +216,30 @@ impl Assembler<'_> {
                 self.code.vector(op, to, self.reg(a), self.source(b), ALL, None);
                 to
             }
+            Vop::Bound(op, b, a) => {
+                let to = self.take()?;
+                let b = once(self.source(b));
+                self.code.vector(BROADCAST, to, 0, b, ALL, None);
+                self.code.vector(op, to, to, Rm::Reg(self.reg(a)), ALL, None);
+                to
+            }
+            Vop::Entry(table, at) => {
+                let to = self.take()?;
+                let table = Rm::At(POOL, 4 * table as i32);
+                self.code.vector(PERMUTE, to, self.reg(at), table, ALL, None);
+                to
+            }
+            Vop::ShiftRight(a, by) => {
+                let to = self.take()?;
+                // The result is the operand in between; the first field says which shift it is.
+                self.code.vector(SHIFT_RIGHT, 2, to, Rm::Reg(self.reg(a)), ALL, Some(by));
+                to
+            }
+            Vop::Fix(y, x, kinds) => {
+                let to = self.overwrite(i, y)?;
+                self.code.vector(FIX, to, self.reg(x), self.source(kinds), ALL, Some(0));
+                to
+            }
             Vop::Fma(kind, a, b, c) => self.fused(i, kind, a, b, c)?,
             _ if is_effect(op) => {
                 self.effect(op)?;
@@ -238,18 +265,17 @@ impl Assembler<'_> {
                 self.code.vector(BLEND, to, self.reg(no), self.source(yes), test, None);
                 to
             }
+            Vop::BySign(a, negative, other) => {
+                let to = self.take()?;
+                self.code.vector(SIGNS, TEST, 0, Rm::Reg(self.reg(a)), ALL, None);
+                self.code.vector(BLEND, to, self.reg(other), Rm::Reg(self.reg(negative)), test, None);
+                to
+            }
             Vop::KeepNan(a, m) => {
                 let to = self.overwrite(i, m)?;
                 let a = self.reg(a);
                 self.code.vector(COMPARE, TEST, a, Rm::Reg(a), ALL, Some(UNORDERED));
                 self.code.vector(MOVE, to, 0, Rm::Reg(a), test, None);
-                to
-            }
-            Vop::AddNumber(y, t) => {
-                let to = self.overwrite(i, y)?;
-                let t = self.reg(t);
-                self.code.vector(COMPARE, TEST, t, Rm::Reg(t), ALL, Some(ORDERED));
-                self.code.vector(ADD, to, to, Rm::Reg(t), test, None);
                 to
             }
             Vop::Where(a, v) => {
@@ -278,7 +304,15 @@ impl Assembler<'_> {
                 self.code.vector(CLASS, TEST, 0, Rm::Reg(to), ALL, Some(0x99));
                 self.code.test_mask(TEST);
                 let fine = self.code.jump_if_zero();
-                let first = if op == SQRT { 0 } else { self.reg(a) };
+                let first = match a {
+                    _ if op == SQRT => 0,
+                    In::V(a) => self.reg(a),
+                    number => {
+                        let number = once(self.source(number));
+                        self.code.vector(BROADCAST, to, 0, number, ALL, None);
+                        to
+                    }
+                };
                 self.code.vector(op, to, first, Rm::Reg(self.reg(b)), ALL, None);
                 self.code.land(fine);
                 to

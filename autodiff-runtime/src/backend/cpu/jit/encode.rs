@@ -28,7 +28,7 @@ pub(super) enum Rm {
 }
 
 /// Opcode map, mandatory prefix and opcode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Opcode(u8, u8, u8);
 
 macro_rules! opcodes {
@@ -37,14 +37,14 @@ macro_rules! opcodes {
     };
 }
 
-// Maps 0F = 1, 0F38 = 2, 0F3A = 3; prefixes none = 0, 66 = 1.
+// Maps 0F = 1, 0F38 = 2, 0F3A = 3; prefixes none = 0, 66 = 1, F3 = 2.
 opcodes! {
     LOAD = 1 0 0x10; STORE = 1 0 0x11; MOVE = 1 0 0x28;
     SQRT = 1 0 0x51; AND = 1 0 0x54; OR = 1 0 0x56; XOR = 1 0 0x57;
     ADD = 1 0 0x58; MUL = 1 0 0x59; SUB = 1 0 0x5C; MIN = 1 0 0x5D; DIV = 1 0 0x5E; MAX = 1 0 0x5F;
     COMPARE = 1 0 0xC2;
     BROADCAST = 2 1 0x18; SCALE = 2 1 0x2C; GET_EXPONENT = 2 1 0x42; RECIP14 = 2 1 0x4C; RSQRT14 = 2 1 0x4E;
-    BLEND = 2 1 0x65;
+    BLEND = 2 1 0x65; PERMUTE = 2 1 0x16; SHIFT_RIGHT = 1 1 0x72; SIGNS = 2 2 0x39; FIX = 3 1 0x54;
     FMA213 = 2 1 0xA8; FNMA213 = 2 1 0xAC; FMS213 = 2 1 0xAA;
     FMA231 = 2 1 0xB8; FNMA231 = 2 1 0xBC; FMS231 = 2 1 0xBA;
     ROUND = 3 1 0x08; GET_MANTISSA = 3 1 0x26; CLASS = 3 1 0x66;

@@ -7,6 +7,8 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod assemble;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod elementary;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod encode;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod gamma;

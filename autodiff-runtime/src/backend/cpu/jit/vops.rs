@@ -1,11 +1,12 @@
 //! A straight line of vector operations on values, each written once, and how elementwise functions become such.
 //!
-//! Accuracy (swept in the tests of the operations): exp and log as the loops of `lanes` (log relative 1e-7), division,
+//! Accuracy (swept in the tests of the operations): exponentials and logarithms as [`super::elementary`] says, division,
 //! reciprocal and root within one unit in the last place.
 
 use super::encode::*;
 use crate::op::Elem;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A value.
 pub(super) type V = u32;
@@ -22,7 +23,7 @@ pub(super) enum In {
 }
 
 /// Signs of a fused product: a·b + c, c − a·b, a·b − c.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Fused {
     Plus,
     Minus,
@@ -30,7 +31,7 @@ pub(super) enum Fused {
 }
 
 /// One vector operation; its result is the value of its position.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Vop {
     /// Sixteen elements of an array.
     Load(u32),
@@ -40,22 +41,31 @@ pub(super) enum Vop {
     Unary(Opcode, V, Option<u8>),
     /// result = op(a, b).
     Binary(Opcode, V, In),
+    /// result = op(b, a) for a number b: of the two, `a` is what an extreme returns if either is not a number.
+    Bound(Opcode, In, V),
     /// A product and a sum with one rounding.
     Fma(Fused, V, In, In),
+    /// An entry of sixteen numbers of the pool, by the low four bits of each lane.
+    Entry(u32, V),
+    /// Bits moved down.
+    ShiftRight(V, u8),
+    /// Where the sign bit of a is set the second, else the third.
+    BySign(V, V, V),
+    /// y, but not a number, an infinity or the like where x is such: by the pool's number, which gives the answer for
+    /// each kind of x.
+    Fix(V, V, In),
     /// 1 where the comparison holds, else 0.
     Compare(u8, V, In),
     /// Where c ≠ 0 the second, else the third.
     Select(V, In, V),
     /// Where a is not a number a, else b.
     KeepNan(V, V),
-    /// y + t where t is a number, else y.
-    AddNumber(V, V),
     /// Where a ≠ 0 the second, else 0.
     Where(V, V),
     /// 1 where both (or, if false, either) are not 0.
     Logic(bool, V, V),
     /// The first; if any lane of it is not finite, op(a, b) instead, which is exact and slow.
-    Exact(V, Opcode, V, V),
+    Exact(V, Opcode, In, V),
     /// Writes an array.
     Store(u32, V),
     /// Adds to an accumulator.
@@ -70,7 +80,6 @@ pub(super) const LT: u8 = 1;
 pub(super) const LE: u8 = 2;
 pub(super) const UNORDERED: u8 = 3;
 pub(super) const NEQ: u8 = 4;
-pub(super) const ORDERED: u8 = 7;
 
 /// What every pool begins with.
 pub(super) const ONE: In = In::Const(0);
@@ -84,6 +93,8 @@ pub(super) struct Line {
     pub ops: Vec<Vop>,
     pub pool: Vec<f32>,
     seen: BTreeMap<In, V>,
+    /// Where each operation that is a function of its operands alone was done already.
+    done: BTreeMap<Vop, V>,
 }
 
 /// Whether a function has a vector form here.
@@ -124,13 +135,38 @@ pub(super) fn has_form(f: Elem) -> bool {
 impl Line {
     /// No operation.
     pub fn new() -> Self {
-        Self { ops: vec![], pool: vec![1.0, 0.0, f32::NEG_INFINITY], seen: BTreeMap::new() }
+        Self {
+            ops: vec![],
+            pool: vec![1.0, 0.0, f32::NEG_INFINITY],
+            seen: BTreeMap::new(),
+            done: BTreeMap::new(),
+        }
     }
 
-    /// Adds an operation.
+    /// Adds an operation, if it was not done already.
     pub fn push(&mut self, op: Vop) -> V {
+        let at = self.ops.len() as u32;
+        // A number that is repeated once more costs less than a register that waits with it.
+        let once =
+            matches!(op, Vop::Load(_) | Vop::Fill(_) | Vop::Store(..) | Vop::Sum(..) | Vop::Largest(..));
+        if !once {
+            match self.done.entry(op) {
+                Entry::Occupied(found) => return *found.get(),
+                Entry::Vacant(free) => free.insert(at),
+            };
+        }
         self.ops.push(op);
-        self.ops.len() as u32 - 1
+        at
+    }
+
+    /// Sixteen numbers one after the other in the pool: where they begin.
+    pub fn table(&mut self, of: &[f32; 16]) -> u32 {
+        let same = |w: &[f32]| w.iter().zip(of).all(|(a, b)| a.to_bits() == b.to_bits());
+        let at = self.pool.windows(16).position(same);
+        at.unwrap_or_else(|| {
+            self.pool.extend(of);
+            self.pool.len() - 16
+        }) as u32
     }
 
     /// A number of the pool.
@@ -159,11 +195,6 @@ impl Line {
         }
     }
 
-    fn fill(&mut self, x: f32) -> V {
-        let x = self.number(x);
-        self.push(Vop::Fill(x))
-    }
-
     pub(super) fn with(&mut self, op: Opcode, a: V, b: f32) -> V {
         let b = self.number(b);
         self.push(Vop::Binary(op, a, b))
@@ -178,9 +209,11 @@ impl Line {
         self.push(Vop::Fma(kind, a, b, c))
     }
 
+    /// A polynomial of the first degree at least, highest coefficient first.
     pub(super) fn poly(&mut self, x: V, coefficients: &[f32]) -> V {
-        let mut y = self.fill(coefficients[0]);
-        for c in &coefficients[1..] {
+        let [first, second] = [0, 1].map(|i| self.number(coefficients[i]));
+        let mut y = self.fma(Fused::Plus, x, first, second);
+        for c in &coefficients[2..] {
             let c = self.number(*c);
             y = self.fma(Fused::Plus, y, In::V(x), c);
         }
@@ -188,9 +221,9 @@ impl Line {
     }
 
     /// op(b, x) for a number b: of the two, x is returned if either is not a number.
-    fn bound(&mut self, op: Opcode, b: f32, x: V) -> V {
-        let b = self.fill(b);
-        self.binary(op, b, x)
+    pub(super) fn bound(&mut self, op: Opcode, b: f32, x: V) -> V {
+        let b = self.number(b);
+        self.push(Vop::Bound(op, b, x))
     }
 
     /// The value of an elementwise function; `None` if it has no form here.
@@ -261,19 +294,8 @@ impl Line {
             Elem::Square => self.binary(MUL, a, a),
             Elem::Abs => self.with(AND, a, f32::from_bits(0x7FFF_FFFF)),
             Elem::Floor => self.push(Vop::Unary(ROUND, a, Some(0x09))),
-            Elem::Sigmoid => {
-                let n = self.with(XOR, a, -0.0);
-                let e = self.exp(n);
-                let d = self.with(ADD, e, 1.0);
-                self.reciprocal(d)
-            }
-            Elem::Softplus => {
-                let n = self.with(OR, a, -0.0);
-                let e = self.exp(n);
-                let l = self.log1p(e);
-                let p = self.bound(MAX, 0.0, a);
-                self.binary(ADD, p, l)
-            }
+            Elem::Sigmoid => self.sigmoid(a),
+            Elem::Softplus => self.softplus(a),
             Elem::Relu => self.bound(MAX, 0.0, a),
             // Not: the last of those that `has_form` names.
             _ => {
@@ -293,8 +315,7 @@ impl Line {
 
     fn reciprocal(&mut self, b: V) -> V {
         let r = self.near_reciprocal(b);
-        let one = self.fill(1.0);
-        self.push(Vop::Exact(r, DIV, one, b))
+        self.push(Vop::Exact(r, DIV, ONE, b))
     }
 
     fn divide(&mut self, a: V, b: V) -> V {
@@ -302,7 +323,7 @@ impl Line {
         let q = self.binary(MUL, a, r);
         let rest = self.fma(Fused::Minus, q, In::V(b), In::V(a));
         let q = self.fma(Fused::Plus, rest, In::V(r), In::V(q));
-        self.push(Vop::Exact(q, DIV, a, b))
+        self.push(Vop::Exact(q, DIV, In::V(a), b))
     }
 
     /// Root by Goldschmidt's iteration from a 14-bit inverse root.
@@ -315,72 +336,6 @@ impl Line {
         let s = self.fma(Fused::Plus, s, In::V(e), In::V(s));
         let rest = self.fma(Fused::Minus, s, In::V(s), In::V(x));
         let s = self.fma(Fused::Plus, rest, In::V(h), In::V(s));
-        self.push(Vop::Exact(s, SQRT, x, x))
-    }
-
-    fn exp(&mut self, x: V) -> V {
-        let x = self.bound(MAX, -104.0, x);
-        let x = self.bound(MIN, 89.0, x);
-        let n = self.with(MUL, x, std::f32::consts::LOG2_E);
-        let n = self.push(Vop::Unary(ROUND, n, Some(0x08)));
-        let (high, low) = (self.number(0.693_359_375), self.number(-2.121_944_4e-4));
-        let r = self.fma(Fused::Minus, n, high, In::V(x));
-        let r = self.fma(Fused::Minus, n, low, In::V(r));
-        let q = self.poly(
-            r,
-            &[
-                1.987_569_15e-4,
-                1.398_199_95e-3,
-                8.333_451_9e-3,
-                4.166_579_6e-2,
-                1.666_666_55e-1,
-                5.000_000_12e-1,
-            ],
-        );
-        let square = self.binary(MUL, r, r);
-        let y = self.fma(Fused::Plus, square, In::V(q), In::V(r));
-        let y = self.with(ADD, y, 1.0);
-        self.binary(SCALE, y, n)
-    }
-
-    /// log x = k log 2 + log(1 + f), −¼ ≤ f < ½; the polynomial was fitted for the least largest relative error.
-    pub(super) fn log(&mut self, x: V) -> V {
-        let m = self.push(Vop::Unary(GET_MANTISSA, x, Some(0x0B)));
-        let e = self.push(Vop::Unary(GET_EXPONENT, x, None));
-        let shift = self.push(Vop::Unary(GET_EXPONENT, m, None));
-        let k = self.binary(SUB, e, shift);
-        let f = self.with(SUB, m, 1.0);
-        let z = self.binary(MUL, f, f);
-        let p = self.poly(
-            f,
-            &[
-                -0.045_074_467,
-                0.104_629_956,
-                -0.131_611_96,
-                0.144_784,
-                -0.166_473_12,
-                0.199_908_61,
-                -0.250_000_95,
-                0.333_334_5,
-            ],
-        );
-        let cube = self.binary(MUL, z, f);
-        let t = self.binary(MUL, cube, p);
-        let (low, half) = (self.number(1.428_606_8e-6), self.number(-0.5));
-        let t = self.fma(Fused::Plus, k, low, In::V(t));
-        let y = self.fma(Fused::Plus, z, half, In::V(t));
-        let y = self.binary(ADD, f, y);
-        let high = self.number(0.693_145_75);
-        self.fma(Fused::Plus, k, high, In::V(y))
-    }
-
-    pub(super) fn log1p(&mut self, x: V) -> V {
-        let u = self.with(ADD, x, 1.0);
-        let y = self.log(u);
-        let t = self.with(SUB, u, 1.0);
-        let lost = self.binary(SUB, x, t);
-        let r = self.push(Vop::Unary(RECIP14, u, None));
-        let t = self.binary(MUL, lost, r);
-        self.push(Vop::AddNumber(y, t))
+        self.push(Vop::Exact(s, SQRT, In::V(x), x))
     }
 }
