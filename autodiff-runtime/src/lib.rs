@@ -30,4 +30,4 @@ pub use element::Element;
 pub use graph::{Axes, AxisId, Graph, NodeId, Origin, Verified};
 pub use op::{Elem, Op, RandomKind, ReduceKind};
 pub use program::{Program, Training};
-pub use store::{CsrView, Feed, RunError, StepKey, Variables};
+pub use store::{CsrView, Feed, Made, NonFinite, RunError, StepKey, Variables};

@@ -189,13 +189,8 @@ pub enum RunError {
         size: usize,
     },
     /// A value is not finite.
-    #[error("a non-finite value appears: {what}")]
-    NonFinite {
-        /// The first node that is not finite, in words.
-        what: String,
-        /// Its source.
-        origin: Origin,
-    },
+    #[error("a value is not finite: {0}")]
+    NonFinite(Box<NonFinite>),
     /// The back end has no way to compute this graph.
     #[error("this back end cannot run the graph: {0}")]
     Unsupported(String),
@@ -217,4 +212,52 @@ pub enum RunError {
         /// What it says.
         what: String,
     },
+}
+
+/// Where a loss that is not finite comes from: the value that is not, though everything it is computed from is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// NaN or an infinity.
+    pub value: f64,
+    /// What has that value.
+    pub made: Made,
+    /// Its place: the name of each of its axes and the position along it.
+    pub place: Vec<(String, usize)>,
+    /// The least and the largest number among the values of each operand.
+    pub operands: Vec<(f64, f64)>,
+    /// Named results of the graph that are not finite, in their order.
+    pub results: Vec<String>,
+    /// Where the graph's builder says it comes from.
+    pub origin: Origin,
+}
+
+/// What has a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The input of that name.
+    Input(String),
+    /// The variable of that name.
+    Variable(String),
+    /// An operation, in words: `` `log` ``, `a sum over gene`.
+    Computed(String),
+    /// An operation, in words, that divides by or takes the logarithm of a value that the element type has as 0: place and
+    /// value are those of what vanishes.
+    Vanished(String),
+    /// Nothing alone: every value is finite in double precision, but the loss overflows the element type.
+    Rounded,
+}
+
+impl std::fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.made {
+            Made::Input(name) => write!(f, "input `{name}` holds {}", self.value),
+            Made::Variable(name) => write!(f, "variable `{name}` holds {}", self.value),
+            Made::Computed(words) => write!(f, "{words} gives {}", self.value),
+            Made::Vanished(words) => write!(f, "{words} of {:e}, which is rounded to 0", self.value),
+            Made::Rounded => {
+                write!(f, "the loss is {}, though every value is finite in double precision", self.value)
+            }
+        }?;
+        self.place.iter().try_for_each(|(axis, at)| write!(f, ", {axis} {at}"))
+    }
 }

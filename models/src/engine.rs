@@ -6,7 +6,7 @@ use crate::model::Model;
 use autodiff_runtime::backend::{Backend, Executable, cpu::CpuBackend};
 use autodiff_runtime::graph::VariableId;
 use autodiff_runtime::optim::{Adam, Optimiser};
-use autodiff_runtime::{Program, RunError, Training};
+use autodiff_runtime::{Made, NonFinite, Program, RunError, Training};
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Bound, Lowered, Request, TrainSettings, VariableKind};
 use std::fmt;
@@ -254,22 +254,80 @@ fn internal(headline: String) -> Error {
 
 /// What a failed run says to its user.
 pub(crate) fn run_error(model: &Model, lowered: &Lowered, error: &RunError) -> Error {
-    let (what, origin) = match error {
-        RunError::NonFinite { what, origin } => (what, origin),
+    run_error_at(model, lowered, error, |axis, at| format!("{axis} {at}"))
+}
+
+/// As [`run_error`], where places along axes have names.
+pub(crate) fn run_error_at(
+    model: &Model,
+    lowered: &Lowered,
+    error: &RunError,
+    name: impl Fn(&str, usize) -> String,
+) -> Error {
+    match error {
+        RunError::NonFinite(found) => {
+            Error::new(model.sources(), vec![not_finite(model, lowered, found, name)])
+        }
         RunError::Device { device, what } => {
             let text = format!("{device} failed: {what}");
-            return Error::plain(
+            Error::plain(
                 request(text).help("`svic doctor` says what was found; `--backend cpu` needs no card"),
-            );
+            )
         }
-        e => return internal(e.to_string()),
+        other => internal(other.to_string()),
+    }
+}
+
+/// E0710: which operation, from what, for which cell, and which terms it spoils.
+fn not_finite(
+    model: &Model,
+    lowered: &Lowered,
+    found: &NonFinite,
+    name: impl Fn(&str, usize) -> String,
+) -> Diagnostic {
+    let value = found.value;
+    let what = match &found.made {
+        Made::Input(input) => format!("`{input}` holds {value}"),
+        Made::Variable(path) => format!("parameter `{path}` holds {value}"),
+        Made::Computed(words) if value.is_finite() => format!("{words} overflows, {value:e}"),
+        Made::Computed(words) => format!("{words} gives {value}"),
+        Made::Vanished(words) => format!("{words} of {value:e}, which is 0 in single precision"),
+        Made::Rounded => format!("the loss is {value}: it overflows single precision"),
     };
-    let diagnostic = Diagnostic::new(Code::E0710, format!("a value is not finite: {what}")).help(CAUSES);
-    let diagnostic = match lowered.origins.get(origin.0 as usize) {
-        Some(span) => diagnostic.at(*span, "computed here"),
-        None => diagnostic,
+    let mut d = Diagnostic::new(Code::E0710, format!("a value is not finite: {what}"));
+    let ranges: Vec<String> = found.operands.iter().map(|(a, b)| range(*a, *b)).collect();
+    let span = lowered.origins.get(found.origin.0 as usize).filter(|s| s.start < s.end);
+    d = match (span, ranges.is_empty()) {
+        (Some(span), true) => d.at(*span, "here"),
+        (Some(span), false) => d.at(*span, format!("computed here from {}", ranges.join(" and "))),
+        (None, _) => d,
     };
-    Error::new(model.sources(), vec![diagnostic])
+    // Axes of the program: others are the compiler's own.
+    let known = |axis: &str| model.compiled().axes().iter().any(|a| a.name == axis);
+    let place = found.place.iter().filter(|p| known(&p.0)).map(|(axis, at)| name(axis, *at));
+    let place: Vec<String> = place.collect();
+    if !place.is_empty() {
+        d = d.note(format!("first for {}", place.join(", ")));
+    }
+    let terms = found.results.iter().filter_map(|r| Some(format!("`{}`", r.strip_prefix("term:")?)));
+    let terms: Vec<String> = terms.collect();
+    if !terms.is_empty() {
+        let verb = if terms.len() == 1 { "is" } else { "are" };
+        d = d.note(format!("so {} {verb} not finite", terms.join(", ")));
+    }
+    d.help(CAUSES)
+}
+
+/// `2.5`, or `values from -3 to 8`.
+fn range(low: f64, high: f64) -> String {
+    let (a, b) = (low as f32, high as f32);
+    if low.is_nan() {
+        "no number".to_owned()
+    } else if a == b {
+        a.to_string()
+    } else {
+        format!("values from {a} to {b}")
+    }
 }
 
 /// What usually makes values that are not finite.

@@ -17,8 +17,8 @@ use crate::sim::{SimOptions, draw};
 use crate::train::compute_stats;
 use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::graph::Dtype;
-use autodiff_runtime::rewrite::hold;
-use autodiff_runtime::{CsrView, Feed, Graph, NodeId, Op, RandomKind, StepKey, Variables};
+use autodiff_runtime::rewrite::{hold, of_rejected_draws};
+use autodiff_runtime::{CsrView, Feed, Graph, NodeId, Op, StepKey, Variables};
 use dsl::{AxisSource, Lowered, Mode, Purpose, Request, SlotKind, VariableKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,7 +170,7 @@ impl Point<'_> {
         let nodes: Vec<NodeId> =
             names.iter().filter_map(|n| self.graph.find_output(&format!("grad.{n}"))).collect();
         let gradients = self.evaluate(&nodes)?;
-        let by_rejection = self.of_rejected_draws();
+        let by_rejection = of_rejected_draws(&self.graph);
         self.hold_stopped()?;
         let loss = self.evaluate(&[self.loss])?[0][0];
         if !loss.is_finite() {
@@ -204,23 +204,6 @@ impl Point<'_> {
             rows.push(Comparison { name, shape, compared, largest: largest(gradient), worst });
         }
         Ok(rows)
-    }
-
-    /// Variables that the parameters of draws by rejection depend on.
-    fn of_rejected_draws(&self) -> BTreeSet<String> {
-        let g = &self.graph;
-        let mut reaches = vec![false; g.nodes().len()];
-        for id in g.node_ids().rev() {
-            let op = &g.node(id).op;
-            if reaches[id.index()] || matches!(op, Op::Random { kind: RandomKind::LogGamma, .. }) {
-                op.operands().iter().for_each(|o| reaches[o.index()] = true);
-            }
-        }
-        let name = |id: NodeId| match g.node(id).op {
-            Op::Variable(v) if reaches[id.index()] => Some(g.variables()[v.index()].name.clone()),
-            _ => None,
-        };
-        g.node_ids().filter_map(name).collect()
     }
 
     /// Gives what stands under `stop` its value now, whatever the parameters are later.

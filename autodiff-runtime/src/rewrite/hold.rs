@@ -1,7 +1,9 @@
-//! Values held still while others move.
+//! Values held still while others move, and what moves others only on average: what differences of a loss must know.
 
 use super::Copier;
 use crate::graph::{Dtype, Graph, NodeId, Storage};
+use crate::op::{Op, RandomKind};
+use std::collections::BTreeSet;
 
 /// The live part of a graph with new inputs in the place of some of its nodes: dense, named `held`, after the inputs that
 /// there are, in the order of the nodes. Fed with the values that the nodes had, the result is the same; under other values
@@ -21,4 +23,21 @@ pub fn hold(g: &Graph, nodes: &[NodeId]) -> Graph {
             c.new.push(op)
         }
     })
+}
+
+/// Names of the variables that the laws of draws by rejection read. Such a draw (a Gamma, and what is made of Gammas) jumps as
+/// its parameter moves: its derivative holds on average alone, and differences at a fixed draw do not show it.
+pub fn of_rejected_draws(g: &Graph) -> BTreeSet<String> {
+    let mut reaches = vec![false; g.nodes().len()];
+    for id in g.node_ids().rev() {
+        let op = &g.node(id).op;
+        if reaches[id.index()] || matches!(op, Op::Random { kind: RandomKind::LogGamma, .. }) {
+            op.operands().iter().for_each(|o| reaches[o.index()] = true);
+        }
+    }
+    let name = |id: NodeId| match g.node(id).op {
+        Op::Variable(v) if reaches[id.index()] => Some(g.variables()[v.index()].name.clone()),
+        _ => None,
+    };
+    g.node_ids().filter_map(name).collect()
 }

@@ -11,7 +11,7 @@ mod softmax;
 pub(crate) use copier::Copier;
 #[cfg(any(feature = "cpu", feature = "cuda"))]
 pub(crate) use copier::live_nodes;
-pub use hold::hold;
+pub use hold::{hold, of_rejected_draws};
 
 use crate::graph::Graph;
 

@@ -9,11 +9,11 @@ use crate::batch::{
     labelled_order, stratified_order,
 };
 use crate::dataset::{Dataset, FieldData, Known};
-use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error};
+use crate::engine::{CAUSES, Engine, Prepared, optimiser, run_error, run_error_at};
 use crate::error::Error;
 use crate::init::{add_missing, add_moments};
 use crate::trained::{TrainState, Trained};
-use autodiff_runtime::{Feed, StepKey, Variables};
+use autodiff_runtime::{Feed, RunError, StepKey, Variables};
 use dsl::diagnostic::{Code, Diagnostic};
 use dsl::{Lowered, Mode, PathBound, Purpose, Request, VariableKind};
 use std::collections::BTreeMap;
@@ -247,12 +247,15 @@ fn train_step(
     let mut feeds = batch.feeds();
     feeds.extend([Feed::Dense(&lr), Feed::Dense(&number)]);
     let key = StepKey { seed: trained.seed, step: state.step };
-    prepared
-        .exe
-        .run(&mut state.variables, &feeds, key)
-        .map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
+    let ran = prepared.exe.run(&mut state.variables, &feeds, key);
+    ran.map_err(|e| failed(trained, &prepared.lowered, &e, batch, data))?;
+    let state: &mut TrainState = &mut trained.state;
     state.step += 1;
-    project(&trained.settings.bounds, &prepared.lowered, &mut state.variables);
+    if !trained.settings.bounds.is_empty() {
+        let settled = prepared.exe.settle(&mut state.variables);
+        settled.map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
+        project(&trained.settings.bounds, &prepared.lowered, &mut state.variables);
+    }
     let loss = scalar(prepared, "loss");
     if !loss.is_finite() {
         return Err(not_finite(prepared, trained, batch, data));
@@ -300,7 +303,7 @@ impl ObjectivePass<'_> {
             let program = batch.check().and_then(|()| find(self.programs, batch.rows.len()));
             let ran = program.and_then(|prepared| {
                 let run = prepared.exe.run(&mut trained.state.variables, &batch.feeds(), self.key);
-                run.map_err(|e| run_error(&trained.model, &prepared.lowered, &e))?;
+                run.map_err(|e| failed(trained, &prepared.lowered, &e, batch, self.data))?;
                 Ok((scalar(prepared, "loss"), terms(prepared)))
             });
             match ran {
@@ -330,6 +333,28 @@ fn scalar(prepared: &Prepared, name: &str) -> f64 {
 
 fn terms(prepared: &Prepared) -> Vec<f64> {
     prepared.lowered.terms.iter().map(|t| scalar(prepared, &format!("term:{}", t.name))).collect()
+}
+
+/// What a failed step or check says, with the names of cells, genes and labels.
+fn failed(
+    trained: &Trained,
+    lowered: &Lowered,
+    error: &RunError,
+    batch: &Minibatch,
+    data: &Dataset,
+) -> Error {
+    let (axes, labels) = (&trained.vocabularies.axes, &trained.vocabularies.categories);
+    run_error_at(&trained.model, lowered, error, |axis, at| {
+        let row = batch.rows.get(at).filter(|_| trained.model.compiled().plate() == Some(axis));
+        let name = match row {
+            Some(row) => data.row_names.get(*row as usize),
+            None => axes.get(axis).or_else(|| labels.get(axis)).and_then(|all| all.get(at)),
+        };
+        match name {
+            Some(name) => format!("{axis} `{name}`"),
+            None => format!("{axis} {at}"),
+        }
+    })
 }
 
 /// E0710 after a step whose loss is not finite: which terms, which cell.

@@ -12,9 +12,9 @@ use autodiff_runtime::backend::cpu::CpuBackend;
 use autodiff_runtime::backend::dfdx::DfdxBackend;
 use autodiff_runtime::backend::reference::evaluate;
 use autodiff_runtime::graph::{Dtype, VariableId};
-use autodiff_runtime::rewrite::hold;
-use autodiff_runtime::{Feed, Graph, NodeId, Op, Program, RandomKind, StepKey, Training, Variables};
-use std::collections::{BTreeMap, BTreeSet};
+use autodiff_runtime::rewrite::{hold, of_rejected_draws};
+use autodiff_runtime::{Feed, Graph, NodeId, Op, Program, StepKey, Training, Variables};
+use std::collections::BTreeMap;
 
 const KEY: StepKey = StepKey { seed: 5, step: 2 };
 
@@ -105,23 +105,6 @@ impl Differentiated<'_> {
         (0..n).step_by(n.div_ceil(self.most).max(1))
     }
 
-    /// Variables that the laws of draws by rejection read.
-    fn of_rejected_draws(&self) -> BTreeSet<String> {
-        let g = self.graph;
-        let mut reaches = vec![false; g.nodes().len()];
-        for id in g.node_ids().rev() {
-            let op = &g.node(id).op;
-            if reaches[id.index()] || matches!(op, Op::Random { kind: RandomKind::LogGamma, .. }) {
-                op.operands().iter().for_each(|o| reaches[o.index()] = true);
-            }
-        }
-        let name = |id: NodeId| match g.node(id).op {
-            Op::Variable(v) if reaches[id.index()] => Some(g.variables()[v.index()].name.clone()),
-            _ => None,
-        };
-        g.node_ids().filter_map(name).collect()
-    }
-
     /// The loss as a function of the variables, what stands under `stop` held at its value here.
     fn held(&self) -> (Graph, NodeId, Vec<Vec<f64>>) {
         let mut graph = self.graph.clone();
@@ -140,7 +123,7 @@ impl Differentiated<'_> {
         let (graph, loss, values) = self.held();
         let mut feeds = self.feeds.to_vec();
         feeds.extend(values.iter().map(|v| Feed::Dense(v)));
-        let rejected = self.of_rejected_draws();
+        let rejected = of_rejected_draws(self.graph);
         for name in self.names().filter(|n| !rejected.contains(*n)) {
             let at = self.variables.get(name).expect("a variable").to_vec();
             let moved = |i: usize, by: f64| {
