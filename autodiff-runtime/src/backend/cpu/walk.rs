@@ -117,23 +117,29 @@ pub(super) fn lookup<E: Lanes>(s: &Lookup, index_data: bool, mem: &Memory<E>, po
     {
         return lookup_runs(s, run, mem, pool, isa);
     }
+    // A run along the last dimension at a time, so that positions are worked out once for each.
+    let (run, step) = s.dims.last().map_or((1, [0; 3]), |d| (d.0, [d.1[0], d.1[1], d.1[2]]));
+    let n_runs = n / run;
     if s.add {
         let to = mem.write(s.to, 0, mem.len(s.to));
         to.fill(E::default());
-        for i in 0..n {
-            let [d, x, o] = offsets::<3>(&s.dims, i);
-            let t = &mut to[o + held(index[x])];
-            *t = E::from_f64(t.to_f64() + data[d].to_f64());
+        for r in 0..n_runs {
+            let [d, x, o] = offsets::<3>(&s.dims, r * run);
+            for k in 0..run {
+                let t = &mut to[o + k * step[2] + held(index[x + k * step[1]])];
+                *t = E::plus(*t, data[d + k * step[0]]);
+            }
         }
         return;
     }
-    let blocks = n_blocks(n, n);
+    let blocks = n_blocks(n, n_runs);
     pool.run(blocks, &|b, _| {
-        let (first, end) = (b * n / blocks, (b + 1) * n / blocks);
-        let to = mem.write(s.to, first, end - first);
-        for (i, t) in (first..end).zip(to) {
-            let [d, x, _] = offsets::<3>(&s.dims, i);
-            *t = data[d + held(index[x])];
+        for r in b * n_runs / blocks..(b + 1) * n_runs / blocks {
+            let [d, x, _] = offsets::<3>(&s.dims, r * run);
+            let to = mem.write(s.to, r * run, run);
+            for (k, t) in to.iter_mut().enumerate() {
+                *t = data[d + k * step[0] + held(index[x + k * step[1]])];
+            }
         }
     });
 }
