@@ -274,8 +274,7 @@ impl<E: Element + Plain> Executable<E> for Prepared<E> {
     ) -> Result<(), RunError> {
         check(&self.plan.graph, &self.limits, feeds)?;
         self.check_variables(variables)?;
-        let lock = |m: &Arc<Mutex<Mirror>>| m.clone();
-        let mirror = lock(&self.mirror);
+        let mirror = self.mirror.clone();
         mirror.lock().unwrap_or_else(PoisonError::into_inner).follow(&self.machine, variables)?;
         self.upload(feeds, key)?;
         self.bind()?;

@@ -236,7 +236,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Text of a place in a value's memory that follows the row and the column `c`.
+    /// A pass over the columns of the row.
     fn columns(&self, e: &mut Entry, s: &Stage) {
         let k = self.k;
         let unroll = if self.rounds <= IN_REGISTERS { "_Pragma(\"unroll\") " } else { "" };
